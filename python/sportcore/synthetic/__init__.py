@@ -1,0 +1,23 @@
+"""Synthetic people, cameras, detections and whole sessions with known truth; every draw is keyed by a seed."""
+
+from __future__ import annotations
+
+from sportcore.synthetic.body import SPORTS, BodyShape, Motion, athlete
+from sportcore.synthetic.render import render_background, render_frame, render_frames, render_video
+from sportcore.synthetic.scene import ObservationTruth, limb_indices, observe, project_truth, ring_cameras
+
+__all__ = [
+    "SPORTS",
+    "BodyShape",
+    "Motion",
+    "ObservationTruth",
+    "athlete",
+    "limb_indices",
+    "observe",
+    "project_truth",
+    "render_background",
+    "render_frame",
+    "render_frames",
+    "render_video",
+    "ring_cameras",
+]
