@@ -524,26 +524,9 @@ class CalibrationReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, numbers and strings, ready for JSON (NaN becomes None)."""
-        return {f.name: to_plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        from .io.atomic import to_jsonable
 
-
-def to_plain(value: Any) -> Any:
-    """Arrays, dataclasses and NumPy scalars as JSON-ready lists, numbers and strings; NaN and infinity as None."""
-    if isinstance(value, np.ndarray):
-        return to_plain(value.tolist())
-    if isinstance(value, np.generic):
-        return to_plain(value.item())
-    if isinstance(value, float):
-        return value if np.isfinite(value) else None
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(k): to_plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple, set)):
-        return [to_plain(v) for v in value]
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    return str(value)
+        return dict(to_jsonable(self))
 
 
 @dataclass(frozen=True, eq=False)
