@@ -5,14 +5,17 @@ from __future__ import annotations
 from sportcore.synthetic.body import SPORTS, BodyShape, Motion, athlete
 from sportcore.synthetic.render import render_background, render_frame, render_frames, render_video
 from sportcore.synthetic.scene import ObservationTruth, limb_indices, observe, project_truth, ring_cameras
+from sportcore.synthetic.session import SyntheticSession, make_session, write_detections
 
 __all__ = [
     "SPORTS",
     "BodyShape",
     "Motion",
     "ObservationTruth",
+    "SyntheticSession",
     "athlete",
     "limb_indices",
+    "make_session",
     "observe",
     "project_truth",
     "render_background",
@@ -20,4 +23,5 @@ __all__ = [
     "render_frames",
     "render_video",
     "ring_cameras",
+    "write_detections",
 ]
