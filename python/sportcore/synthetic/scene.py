@@ -23,8 +23,8 @@ from sportcore.types import Camera, Keypoints2D, Rig
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-_ARM_WORDS = ("shoulder", "elbow", "wrist", "pinky", "index", "thumb")
-_LEG_WORDS = ("hip", "knee", "ankle", "heel", "toe", "foot")
+_ARM_WORDS = ("elbow", "wrist", "pinky", "index", "thumb")
+_LEG_WORDS = ("knee", "ankle", "heel", "toe", "foot")
 
 
 def ring_cameras(
@@ -115,7 +115,10 @@ def project_truth(points_world_m: ArrayLike, camera: Camera) -> tuple[Array, Arr
 
 
 def limb_indices(skeleton: Skeleton) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """(left, right) joint indices of the arm pair, the leg pair and all pairs ("body") of a skeleton."""
+    """(left, right) joint indices of the arm pair, the leg pair and all pairs ("body") of a skeleton.
+
+    Arms are what lies beyond the shoulders, legs what lies beyond the hips.
+    """
     groups: dict[str, list[tuple[int, int]]] = {"arms": [], "legs": [], "body": []}
     for left, right in skeleton.left_right_pairs:
         name = skeleton.joints[left]

@@ -111,9 +111,10 @@ def make_session(
     _write_text(
         root / "session.toml",
         f"# A synthetic session; truth.npz and truth_rig.toml hold what is true.\n"
-        f'name = "synthetic-{sport}-{seed}"\n'
-        f"athlete_height_m = {height_m}\n"
-        f'intrinsics = "intrinsics.toml"\n',
+        f'[session]\nname = "synthetic-{sport}-{seed}"\n\n'
+        f"[athlete]\nheight_m = {height_m}\n\n"
+        f'[cameras]\nintrinsics = "intrinsics.toml"\n\n'
+        f'[detect]\nmodel = "files"  # keypoints2d/CAMERA.npz instead of a detector\n',
     )
     with atomic_path(root / "truth.npz") as partial, open(partial, "wb") as handle:
         np.savez_compressed(
