@@ -1,0 +1,46 @@
+"""Files in and out: cameras, 2D keypoints and 3D motion of sportcore and of the neighbouring tools.
+
+Only this package converts units, axes and joint orders; everything inside is metres, Z up and joints by name.
+See ``docs/formats.md`` for what is read and written, and for the trap of each format.
+"""
+
+from __future__ import annotations
+
+from sportcore.io.atomic import (
+    WriteError,
+    atomic_folder,
+    atomic_path,
+    load_npz,
+    read_json,
+    remove_stale_temporaries,
+    save_npz,
+    write_bytes,
+    write_json,
+    write_text,
+)
+from sportcore.io.hashing import hash_arrays, hash_file, hash_json
+from sportcore.io.rigs import RigFile, detect_rig_format, read_rig, read_rig_file, write_rig
+from sportcore.io.toml import dump_toml, read_toml
+
+__all__ = [
+    "RigFile",
+    "WriteError",
+    "atomic_folder",
+    "atomic_path",
+    "detect_rig_format",
+    "dump_toml",
+    "hash_arrays",
+    "hash_file",
+    "hash_json",
+    "load_npz",
+    "read_json",
+    "read_rig",
+    "read_rig_file",
+    "read_toml",
+    "remove_stale_temporaries",
+    "save_npz",
+    "write_bytes",
+    "write_json",
+    "write_rig",
+    "write_text",
+]

@@ -1,0 +1,175 @@
+"""Camera files of OpenCV's FileStorage (YAML or XML): EasyMocap's intri/extri pair and single calibrations."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from sportcore.errors import InputError
+from sportcore.io.atomic import atomic_folder, atomic_path, read_text
+from sportcore.io.rig_common import PathLike, RawCamera, RigFile, build, size_of
+from sportcore.types import Rig
+
+_SINGLE_K = ("camera_matrix", "cameraMatrix", "Camera_Matrix", "intrinsic_matrix", "mtx", "K", "M1")
+_SINGLE_DIST = ("distortion_coefficients", "distCoeffs", "Distortion_Coefficients", "dist_coeffs", "dist", "D", "D1")
+
+
+class _Storage:
+    """A FileStorage read into plain values."""
+
+    def __init__(self, path: PathLike) -> None:
+        import cv2
+
+        self.path = path
+        read_text(path)  # a clear error for a missing or empty file
+        try:
+            self._storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_READ)
+            opened = self._storage.isOpened()
+        except (cv2.error, SystemError) as error:
+            raise InputError(
+                f"{path}: is not a readable OpenCV file, perhaps truncated ({str(error).strip().splitlines()[-1]})."
+            ) from None
+        if not opened:
+            raise InputError(f"{path}: is not a readable OpenCV YAML or XML file.")
+        self.keys: list[str] = list(self._storage.root().keys())
+
+    def matrix(self, key: str) -> np.ndarray | None:
+        if key not in self.keys:
+            return None
+        node = self._storage.getNode(key)
+        value = node.mat()
+        if value is None and node.isSeq():
+            value = np.array([node.at(i).real() for i in range(node.size())])
+        if value is None:
+            raise InputError(f"{self.path}: {key!r} is not a matrix.")
+        return np.asarray(value, dtype=np.float64)
+
+    def number(self, key: str) -> float | None:
+        if key not in self.keys:
+            return None
+        node = self._storage.getNode(key)
+        return float(node.real()) if node.isInt() or node.isReal() else None
+
+    def names(self) -> list[str] | None:
+        if "names" not in self.keys:
+            return None
+        node = self._storage.getNode("names")
+        items = [node.at(i) for i in range(node.size())]
+        return [i.string() if i.isString() else str(int(i.real())) for i in items]
+
+
+def read_opencv(path: PathLike, *, image_sizes: Any) -> RigFile:
+    """Read an OpenCV FileStorage of cameras.
+
+    Two layouts: ``names`` with ``K_<name>``, ``dist_<name>`` and ``Rot_<name>`` or ``R_<name>`` (Rodrigues),
+    ``T_<name>`` in metres (EasyMocap; ``intri.yml`` and ``extri.yml`` side by side are read together); or one
+    camera as OpenCV's calibration sample writes it (``camera_matrix``, ``distortion_coefficients``,
+    ``image_width``, ``image_height``, ``fisheye_model``).
+    """
+    source = Path(path)
+    first = _Storage(source)
+    stores = [first]
+    for other in {"intri": ("extri",), "extri": ("intri",)}.get(source.stem, ()):
+        sibling = source.with_name(other + source.suffix)
+        if sibling.exists():
+            stores.append(_Storage(sibling))
+
+    def find(key: str) -> np.ndarray | None:
+        return next((m for s in stores if (m := s.matrix(key)) is not None), None)
+
+    names = next((n for s in stores if (n := s.names())), None)
+    if names is None:
+        names = [k[2:] for s in stores for k in s.keys if k.startswith("K_")]
+    if names:
+        return _read_named(source, stores, names, find, image_sizes)
+    K = next((find(k) for k in _SINGLE_K if find(k) is not None), None)
+    if K is None:
+        raise InputError(
+            f"{path}: holds no camera: neither 'names' with K_<name>, nor camera_matrix.",
+            "An OpenCV calibration sample file or EasyMocap's intri.yml and extri.yml are read.",
+        )
+    dist = next((find(k) for k in _SINGLE_DIST if find(k) is not None), None)
+    width, height = first.number("image_width"), first.number("image_height")
+    size = (width, height) if width and height else None
+    fisheye = bool(first.number("fisheye_model") or 0)
+    name = source.name.split(".")[0]
+    camera = RawCamera(name, size_of(path, name, image_sizes, size), K, () if dist is None else dist.ravel(), fisheye)
+    return build(path, "opencv", [camera], units="m")
+
+
+def _read_named(path: Path, stores: list[_Storage], names: list[str], find: Any, image_sizes: Any) -> RigFile:
+    raw = []
+    for name in names:
+        K = find(f"K_{name}")
+        if K is None:
+            raise InputError(f"{path}: camera {name!r} is listed but K_{name} is missing (is intri.yml there?).")
+        dist = find(f"dist_{name}")
+        rotation = find(f"Rot_{name}")
+        if rotation is None:
+            rotation = find(f"R_{name}")
+        size = next(
+            ((w, h) for s in stores if (w := s.number(f"W_{name}")) and (h := s.number(f"H_{name}"))),
+            None,
+        )
+        fisheye = any(s.number(f"fisheye_{name}") for s in stores)
+        count = next((n for s in stores if (n := s.number(f"ndist_{name}")) is not None), None)
+        coefficients = np.zeros(0) if dist is None else dist.ravel()
+        if count is not None and not coefficients[int(count) :].any():
+            coefficients = coefficients[: int(count)]
+        raw.append(
+            RawCamera(
+                name, size_of(path, name, image_sizes, size), K, coefficients, fisheye, R=rotation, t=find(f"T_{name}")
+            )
+        )
+    return build(path, "easymocap", raw, units="m")
+
+
+def _content(rig: Rig, has_pose: tuple[bool, ...], intrinsics: bool, poses: bool) -> str:
+    """Return the YAML text; written by hand because OpenCV's writer rounds nothing but cannot be made atomic."""
+    lines = ["%YAML:1.0", "---", "names:", *[f'  - "{c.name}"' for c in rig]]
+
+    def matrix(key: str, values: np.ndarray) -> None:
+        rows, cols = values.shape
+        data = ", ".join(repr(float(v)) for v in values.ravel())
+        lines.extend([f"{key}: !!opencv-matrix", f"  rows: {rows}", f"  cols: {cols}", "  dt: d", f"  data: [{data}]"])
+
+    for camera, posed in zip(rig, has_pose, strict=True):
+        n = camera.name
+        if intrinsics:
+            matrix(f"K_{n}", camera.K)
+            count = camera.distortion.size
+            width = 4 if camera.model == "fisheye" else max(5, count)
+            matrix(f"dist_{n}", np.pad(camera.distortion, (0, width - count))[None])
+            lines.extend([f"W_{n}: {camera.image_size[0]}", f"H_{n}: {camera.image_size[1]}", f"ndist_{n}: {count}"])
+            if camera.model == "fisheye":
+                lines.append(f"fisheye_{n}: 1")
+        if poses and posed:
+            matrix(f"R_{n}", Rotation.from_matrix(camera.R).as_rotvec()[:, None])
+            matrix(f"Rot_{n}", camera.R)
+            matrix(f"T_{n}", camera.t[:, None])
+    return "\n".join(lines) + "\n"
+
+
+def write_easymocap(rig: Rig, path: PathLike, *, has_pose: tuple[bool, ...]) -> None:
+    """Write EasyMocap's layout: into one file when ``path`` ends in .yml or .yaml, else intri.yml and extri.yml.
+
+    Raises:
+        InputError: a camera name that cannot be a key of OpenCV's FileStorage.
+    """
+    for camera in rig:
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", camera.name):
+            raise InputError(
+                f"{path}: camera name {camera.name!r} cannot be stored in an OpenCV file (letters, digits, _ and - only).",
+                "Rename the camera or write a .toml file.",
+            )
+    if Path(path).suffix.lower() in (".yml", ".yaml"):
+        with atomic_path(path) as temporary:
+            temporary.write_text(_content(rig, has_pose, True, True), encoding="utf-8")
+        return
+    with atomic_folder(path) as folder:
+        (folder / "intri.yml").write_text(_content(rig, has_pose, True, False), encoding="utf-8")
+        (folder / "extri.yml").write_text(_content(rig, has_pose, False, True), encoding="utf-8")
