@@ -1,0 +1,50 @@
+# make demo   the main job on real video, all set-up included
+# make test   the whole test suite, all set-up included
+# make bench  kernel benchmarks        make lint  ruff, clang-format, mypy
+
+PYTHON ?= python3
+VENV   ?= .venv
+PY     := $(VENV)/bin/python
+PIP    := $(PY) -m pip --disable-pip-version-check -q
+TORCH  ?= torch==2.13.0
+SOURCES := pyproject.toml CMakeLists.txt $(shell find cmake cpp cuda python/bindings -type f 2>/dev/null)
+
+.PHONY: demo test bench lint format stubs docs-media clean
+
+demo: $(VENV)/.ready
+	$(VENV)/bin/sportcore demo $(ARGS)
+
+test: $(VENV)/.ready
+	$(PY) -m pytest -q $(ARGS)
+
+bench: $(VENV)/.ready
+	$(PY) -m pytest bench -q -p no:cacheprovider --benchmark-only --benchmark-columns=median,iqr,ops $(ARGS)
+
+lint: $(VENV)/.ready
+	$(VENV)/bin/ruff check python tests bench
+	$(VENV)/bin/ruff format --check python tests bench
+	find cpp cuda python/bindings tests/consumer -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \
+	  | xargs $(VENV)/bin/clang-format --dry-run --Werror
+	$(VENV)/bin/mypy
+
+format: $(VENV)/.ready
+	$(VENV)/bin/ruff check --fix python tests bench
+	$(VENV)/bin/ruff format python tests bench
+	find cpp cuda python/bindings tests/consumer -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \
+	  | xargs $(VENV)/bin/clang-format -i
+
+stubs: $(VENV)/.ready
+	$(PY) -m pybind11_stubgen sportcore._core -o python --ignore-all-errors
+
+# torch comes first and exactly: anything looser pulls gigabytes of CUDA. OpenCV's desktop wheel needs libGL; where
+# that is missing the headless wheel serves as well.
+$(VENV)/.ready: $(SOURCES)
+	@test -x $(PY) || { echo "Making $(VENV) ..."; $(PYTHON) -m venv $(VENV); }
+	@echo "Installing torch ..." && $(PIP) install $(TORCH)
+	@echo "Building sportcore ..." && $(PIP) install -e ".[dev]"
+	@$(PY) -c "import cv2" 2>/dev/null || { echo "No libGL here: taking the headless OpenCV ..."; \
+	  $(PIP) uninstall -y opencv-python && $(PIP) install opencv-python-headless; }
+	@touch $@
+
+clean:
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .benchmarks
