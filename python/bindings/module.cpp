@@ -1,0 +1,17 @@
+// Copyright 2026 The sportcore authors. SPDX-License-Identifier: Apache-2.0
+#include "bindings.h"
+#include "sportcore/version.h"
+
+PYBIND11_MODULE(_core, m) {
+  namespace b = sportcore::bindings;
+  namespace py = pybind11;
+  m.doc() = "The C++ core of sportcore: cameras, reprojection, triangulation, least squares, calibration.";
+  m.attr("__version__") = sportcore::version();
+  m.def(
+      "_rebuild_options", [](py::object cls, const py::dict& values) { return cls(**values); }, py::arg("cls"),
+      py::arg("values"));
+  b::register_error(m);
+  b::register_device(m);
+  b::register_camera(m);
+  b::register_least_squares(m);
+}
