@@ -19,28 +19,56 @@ from sportcore.io.atomic import (
     write_text,
 )
 from sportcore.io.hashing import hash_arrays, hash_file, hash_json
+from sportcore.io.keypoints import detect_keypoint_format, read_keypoints, write_keypoints
+from sportcore.io.points3d import (
+    ExportReport,
+    Trajectories,
+    fill_gaps,
+    read_c3d,
+    read_points3d_npz,
+    read_points_csv,
+    read_trc,
+    write_c3d,
+    write_points3d_npz,
+    write_points_csv,
+    write_trc,
+)
 from sportcore.io.rigs import RigFile, detect_rig_format, read_rig, read_rig_file, write_rig
 from sportcore.io.toml import dump_toml, read_toml
 
 __all__ = [
+    "ExportReport",
     "RigFile",
+    "Trajectories",
     "WriteError",
     "atomic_folder",
     "atomic_path",
+    "detect_keypoint_format",
     "detect_rig_format",
     "dump_toml",
+    "fill_gaps",
     "hash_arrays",
     "hash_file",
     "hash_json",
     "load_npz",
+    "read_c3d",
     "read_json",
+    "read_keypoints",
+    "read_points3d_npz",
+    "read_points_csv",
     "read_rig",
     "read_rig_file",
     "read_toml",
+    "read_trc",
     "remove_stale_temporaries",
     "save_npz",
     "write_bytes",
+    "write_c3d",
     "write_json",
+    "write_keypoints",
+    "write_points3d_npz",
+    "write_points_csv",
     "write_rig",
     "write_text",
+    "write_trc",
 ]
