@@ -13,5 +13,6 @@ PYBIND11_MODULE(_core, m) {
   b::register_error(m);
   b::register_device(m);
   b::register_camera(m);
+  b::register_calibrate(m);
   b::register_least_squares(m);
 }

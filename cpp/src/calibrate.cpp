@@ -1,0 +1,474 @@
+// Copyright 2026 The sportcore authors. SPDX-License-Identifier: Apache-2.0
+#include "sportcore/calibrate.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <numeric>
+
+#include "body_views.h"
+#include "sportcore/error.h"
+#include "sportcore/essential.h"
+#include "sportcore/parallel.h"
+#include "sportcore/resection.h"
+
+namespace sportcore {
+namespace {
+
+using detail::BodyViews;
+using detail::Structure;
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+double median(std::vector<double>& v) {
+  if (v.empty()) return 0.0;
+  std::nth_element(v.begin(), v.begin() + v.size() / 2, v.end());
+  return v[v.size() / 2];
+}
+
+// Cameras, which of them are placed, and the points they give.
+struct Reconstruction {
+  std::vector<Camera<double>> cameras;
+  std::vector<std::uint8_t> placed;
+  Structure structure;
+  double sigma_px = 0;  // deviation of one coordinate
+};
+
+// The adjusted observations in compressed rows.
+struct Rows {
+  std::vector<std::size_t> point;  // (f * J + j) of each row
+  std::vector<std::int64_t> offset{0};
+  std::vector<std::int32_t> camera, cluster;
+  std::vector<double> xy, weight, points;
+};
+
+std::vector<int> placed_list(const Reconstruction& r) {
+  std::vector<int> out;
+  for (std::size_t c = 0; c < r.placed.size(); ++c)
+    if (r.placed[c]) out.push_back(static_cast<int>(c));
+  return out;
+}
+
+Rows collect_rows(const BodyViews& views, const Reconstruction& r, double gate_px) {
+  Rows rows;
+  const std::vector<double> centers = detail::camera_centers(r.cameras);
+  const std::vector<int> list = placed_list(r);
+  std::vector<std::int32_t> rank(views.C, -1);
+  for (std::size_t k = 0; k < list.size(); ++k) rank[list[k]] = static_cast<std::int32_t>(k);
+  const std::size_t clusters = std::min<std::size_t>(views.F, 120);
+  detail::View seen[64];
+  for (std::size_t f = 0; f < views.F; ++f)
+    for (std::size_t j = 0; j < views.J; ++j) {
+      const double* X = r.structure.points.data() + 3 * (f * views.J + j);
+      if (!is_finite(X[0])) continue;
+      const int n = views.gather(r.cameras, centers, r.placed, f, j, 0, seen);
+      const std::size_t start = rows.camera.size();
+      for (int i = 0; i < n; ++i) {
+        if (detail::view_residual2(seen[i], X) > gate_px * gate_px) continue;
+        const double* uv = views.pixel(views.source(seen[i].camera, f, j));
+        rows.camera.push_back(rank[seen[i].camera]);
+        rows.xy.push_back(uv[0]), rows.xy.push_back(uv[1]);
+        rows.weight.push_back(seen[i].weight);
+      }
+      if (rows.camera.size() < start + 2) {
+        rows.camera.resize(start), rows.xy.resize(2 * start), rows.weight.resize(start);
+        continue;
+      }
+      rows.point.push_back(f * views.J + j);
+      rows.offset.push_back(static_cast<std::int64_t>(rows.camera.size()));
+      rows.cluster.push_back(static_cast<std::int32_t>(f * clusters / views.F));
+      rows.points.insert(rows.points.end(), X, X + 3);
+    }
+  return rows;
+}
+
+// Robust deviation of one coordinate: Rayleigh median of the residuals, each freed of the point's three unknowns.
+double robust_sigma(const BodyViews& views, const Reconstruction& r) {
+  const std::vector<double> centers = detail::camera_centers(r.cameras);
+  std::vector<double> all;
+  detail::View seen[64];
+  const std::size_t step = std::max<std::size_t>(1, views.F / 150);
+  for (std::size_t f = 0; f < views.F; f += step)
+    for (std::size_t j = 0; j < views.J; ++j) {
+      const double* X = r.structure.points.data() + 3 * (f * views.J + j);
+      if (!is_finite(X[0])) continue;
+      const int n = views.gather(r.cameras, centers, r.placed, f, j, 0, seen);
+      int good = 0;
+      for (int i = 0; i < n; ++i) good += r.structure.inlier[views.slot(seen[i].camera, f, j)];
+      if (good < 2) continue;
+      const double spread = std::sqrt(2.0 * good / (2.0 * good - 3.0));
+      for (int i = 0; i < n; ++i)
+        if (r.structure.inlier[views.slot(seen[i].camera, f, j)])
+          all.push_back(spread * std::sqrt(detail::view_residual2(seen[i], X) * seen[i].weight));
+    }
+  return median(all) / 1.1774;
+}
+
+struct Adjustment {
+  Loss loss = Loss::kCauchy;
+  double scale_px = 6, gate_px = 20;
+  int iterations = 10;
+  double tolerance = 1e-5;
+  FocalRefinement focal = FocalRefinement::kNone;
+  bool covariance = false;
+};
+
+BundleResult adjust(const BodyViews& views, Reconstruction& r, const Adjustment& a, int num_threads) {
+  Rows rows = collect_rows(views, r, a.gate_px);
+  const std::vector<int> list = placed_list(r);
+  if (rows.point.size() < 6 || list.size() < 2) return {};
+  std::vector<Camera<double>> cameras;
+  for (int c : list) cameras.push_back(r.cameras[c]);
+  BundleObservations obs;
+  obs.num_points = rows.point.size();
+  obs.point_offset = rows.offset.data();
+  obs.camera = rows.camera.data();
+  obs.xy = rows.xy.data();
+  obs.weight = rows.weight.data();
+  obs.cluster = a.covariance ? rows.cluster.data() : nullptr;
+  BundleOptions options;
+  options.loss = a.loss;
+  options.loss_scale_px = a.scale_px;
+  options.focal = a.focal;
+  options.max_iterations = a.iterations;
+  options.step_tolerance = a.tolerance;
+  options.cost_tolerance = 1e-12;
+  options.num_threads = num_threads;
+  options.compute_covariance = a.covariance;
+  BundleResult out = adjust_bundle(cameras.data(), cameras.size(), rows.points.data(), obs, options);
+  for (std::size_t k = 0; k < list.size(); ++k) r.cameras[list[k]] = cameras[k];
+  for (std::size_t k = 0; k < rows.point.size(); ++k)
+    std::copy_n(rows.points.data() + 3 * k, 3, r.structure.points.data() + 3 * rows.point[k]);
+  return out;
+}
+
+// ---- pairs -----------------------------------------------------------------------------------------------------
+
+CameraPair estimate_pair(const BodyViews& views, int a, int b, double threshold_px, const CalibrateOptions& options) {
+  CameraPair pair;
+  pair.first = a, pair.second = b;
+  std::vector<double> x1, x2, w;
+  for (std::size_t f = 0; f < views.F; ++f)
+    for (std::size_t j = 0; j < views.J; ++j) {
+      const std::size_t p = views.source(a, f, j), q = views.source(b, f, j);
+      if (!(views.weight(p) > 0 && views.weight(q) > 0)) continue;
+      x1.insert(x1.end(), views.normalised(p), views.normalised(p) + 2);
+      x2.insert(x2.end(), views.normalised(q), views.normalised(q) + 2);
+      w.push_back(std::sqrt(views.weight(p) * views.weight(q)));
+    }
+  pair.num_shared = w.size();
+  if (w.size() < static_cast<std::size_t>(std::max(8, options.min_shared_points))) return pair;
+  EssentialOptions eo;
+  eo.max_residual_px = threshold_px;
+  eo.seed = options.seed * 1000003u + static_cast<std::uint64_t>(a) * 131u + static_cast<std::uint64_t>(b);
+  const EssentialResult e =
+      estimate_essential(x1.data(), x2.data(), w.data(), w.size(), views.focal[a], views.focal[b], eo);
+  pair.success = e.success;
+  pair.num_inliers = e.num_inliers;
+  pair.median_residual_px = e.median_residual_px;
+  pair.median_parallax_rad = e.median_parallax_rad;
+  std::copy(e.R, e.R + 9, pair.R);
+  std::copy(e.t, e.t + 3, pair.t);
+  return pair;
+}
+
+Reconstruction start_from(const BodyViews& views, const BodyObservations& in, const CameraPair& pair, double threshold_px,
+                          const CalibrateOptions& options) {
+  Reconstruction r;
+  r.placed.assign(views.C, 0);
+  for (std::size_t c = 0; c < views.C; ++c) {
+    Camera<double> camera{};
+    camera.lens = in.lens[c];
+    camera.R[0] = camera.R[4] = camera.R[8] = 1;
+    r.cameras.push_back(camera);
+  }
+  std::copy(pair.R, pair.R + 9, r.cameras[pair.second].R);
+  std::copy(pair.t, pair.t + 3, r.cameras[pair.second].t);
+  r.placed[pair.first] = r.placed[pair.second] = 1;
+  r.structure = detail::build_structure(views, r.cameras, r.placed, threshold_px, options.min_parallax_rad, options.num_threads);
+  return r;
+}
+
+ResectionResult resect(const BodyViews& views, const Reconstruction& r, int camera, double threshold_px, std::uint64_t seed) {
+  std::vector<double> X, x, w;
+  for (std::size_t f = 0; f < views.F; ++f)
+    for (std::size_t j = 0; j < views.J; ++j) {
+      const double* p = r.structure.points.data() + 3 * (f * views.J + j);
+      const std::size_t s = views.source(camera, f, j);
+      if (!is_finite(p[0]) || !(views.weight(s) > 0)) continue;
+      X.insert(X.end(), p, p + 3);
+      x.insert(x.end(), views.normalised(s), views.normalised(s) + 2);
+      w.push_back(views.weight(s));
+    }
+  if (w.size() < 12) return {};
+  ResectionOptions options;
+  options.max_residual_px = threshold_px;
+  options.seed = seed * 1000003u + 77u + static_cast<std::uint64_t>(camera);
+  return estimate_pose(X.data(), x.data(), w.data(), w.size(), views.focal[camera], options);
+}
+
+void place(Reconstruction& r, int camera, const ResectionResult& pose) {
+  std::copy(pose.R, pose.R + 9, r.cameras[camera].R);
+  std::copy(pose.t, pose.t + 3, r.cameras[camera].t);
+  r.placed[camera] = 1;
+}
+
+// Adds every camera that can be added, the surest first, adjusting as the set grows.
+void grow(const BodyViews& views, Reconstruction& r, double threshold_px, const CalibrateOptions& options) {
+  const auto rebuild = [&] {
+    r.structure = detail::build_structure(views, r.cameras, r.placed, threshold_px, options.min_parallax_rad, options.num_threads);
+  };
+  Adjustment quick;
+  quick.scale_px = 0.5 * threshold_px;
+  quick.gate_px = threshold_px;
+  quick.iterations = 6;
+  quick.tolerance = 1e-4;
+  adjust(views, r, quick, options.num_threads);
+  while (true) {
+    int best = -1;
+    ResectionResult pose;
+    for (std::size_t c = 0; c < views.C; ++c) {
+      if (r.placed[c]) continue;
+      const ResectionResult trial = resect(views, r, static_cast<int>(c), threshold_px, options.seed);
+      if (trial.success && trial.inlier_share > 0.2 && trial.num_inliers >= 12 &&
+          (best < 0 || trial.num_inliers > pose.num_inliers))
+        best = static_cast<int>(c), pose = trial;
+    }
+    if (best < 0) return;
+    place(r, best, pose);
+    rebuild();
+    adjust(views, r, quick, options.num_threads);
+    rebuild();
+  }
+}
+
+// How badly the cameras outside the pair are explained by its points: mean truncated cost, 1 for a camera that fails.
+double third_view_cost(const BodyViews& views, const Reconstruction& r, double threshold_px, const CalibrateOptions& options) {
+  double sum = 0;
+  int n = 0;
+  for (std::size_t c = 0; c < views.C; ++c) {
+    if (r.placed[c]) continue;
+    const ResectionResult pose = resect(views, r, static_cast<int>(c), threshold_px, options.seed);
+    ++n;
+    if (!pose.success || pose.num_inliers < 12) {
+      sum += 1;
+    } else {
+      sum += 1 - pose.inlier_share * (1 - 0.5 * std::min(1.0, pose.median_residual_px / threshold_px));
+    }
+  }
+  return n ? sum / n : 0.0;
+}
+
+}  // namespace
+
+std::vector<std::int32_t> select_frames(const BodyObservations& in, int max_frames) {
+  const std::size_t C = in.num_cameras, T = in.num_frames, J = in.num_joints;
+  std::vector<int> shared(T, 0);
+  std::vector<double> moved(T, 0.0);
+  std::vector<double> step;
+  std::vector<std::int32_t> last(C, -1);
+  const auto seen = [&](std::size_t c, std::size_t t, std::size_t j) {
+    const std::size_t s = (c * T + t) * J + j;
+    return in.weight[s] > 0 && is_finite(in.xy[2 * s]) && is_finite(in.xy[2 * s + 1]);
+  };
+  std::vector<std::int32_t> usable;
+  for (std::size_t t = 0; t < T; ++t) {
+    for (std::size_t j = 0; j < J; ++j) {
+      int views = 0;
+      for (std::size_t c = 0; c < C; ++c) views += seen(c, t, j);
+      if (views >= 2) shared[t] += views - 1;
+    }
+    if (shared[t] > 0) usable.push_back(static_cast<std::int32_t>(t));
+  }
+  if (usable.size() <= static_cast<std::size_t>(std::max(max_frames, 1))) return usable;
+  for (std::size_t k = 1; k < usable.size(); ++k) {
+    const std::size_t t = usable[k], u = usable[k - 1];
+    double sum = 0;
+    int n = 0;
+    for (std::size_t c = 0; c < C; ++c) {
+      step.clear();
+      for (std::size_t j = 0; j < J; ++j) {
+        if (!seen(c, t, j) || !seen(c, u, j)) continue;
+        const double *a = in.xy + 2 * ((c * T + t) * J + j), *b = in.xy + 2 * ((c * T + u) * J + j);
+        step.push_back(std::hypot(a[0] - b[0], a[1] - b[1]));
+      }
+      if (step.size() >= 3) sum += median(step), ++n;
+    }
+    moved[t] = n ? sum / n : 0.0;
+  }
+  double total = 0;
+  for (std::int32_t t : usable) total += moved[t];
+  const double n = static_cast<double>(usable.size());
+  std::vector<std::int32_t> out;
+  std::int64_t bin = -1;
+  double position = 0;
+  for (std::int32_t t : usable) {
+    const std::int64_t here = std::min<std::int64_t>(max_frames - 1, static_cast<std::int64_t>(position * max_frames));
+    if (here != bin) {
+      out.push_back(t);
+      bin = here;
+    } else if (shared[t] > shared[out.back()]) {
+      out.back() = t;
+    }
+    position += total > 0 ? 0.5 / n + 0.5 * moved[t] / total : 1.0 / n;
+  }
+  return out;
+}
+
+CalibrateResult calibrate_bodies(const BodyObservations& in, const CalibrateOptions& options) {
+  require(in.num_cameras >= 2, "Calibration needs at least two cameras.");
+  require(in.num_cameras <= 64, "At most 64 cameras are supported.");
+  require(in.xy && in.weight && in.lens, "Calibration needs keypoints, weights and lenses.");
+  require(options.max_frames > 0 && options.max_start_frames > 0, "max_frames must be positive.");
+  require(options.max_reprojection_error_px > 0, "max_reprojection_error_px must be positive.");
+  CalibrateResult result;
+  const std::size_t C = in.num_cameras;
+  result.cameras.resize(C);
+  result.connected.assign(C, 0);
+  for (std::size_t c = 0; c < C; ++c) {
+    result.cameras[c] = Camera<double>{};
+    result.cameras[c].lens = in.lens[c];
+    result.cameras[c].R[0] = result.cameras[c].R[4] = result.cameras[c].R[8] = 1;
+  }
+  double clock = now();
+  const auto lap = [&](std::size_t k) {
+    const double t = now();
+    result.seconds[k] += t - clock;
+    clock = t;
+  };
+  result.frames = select_frames(in, options.max_frames);
+  if (result.frames.empty()) return result;
+  std::vector<std::int32_t> start_frames;
+  const std::size_t n_start = std::min<std::size_t>(result.frames.size(), options.max_start_frames);
+  for (std::size_t k = 0; k < n_start; ++k) start_frames.push_back(result.frames[k * result.frames.size() / n_start]);
+  BodyViews start(in, start_frames, options.num_threads);
+
+  // Pairwise geometry of all pairs.
+  const double threshold = options.max_reprojection_error_px;
+  for (std::size_t a = 0; a < C; ++a)
+    for (std::size_t b = a + 1; b < C; ++b) {
+      CameraPair pair;
+      pair.first = static_cast<int>(a), pair.second = static_cast<int>(b);
+      result.pairs.push_back(pair);
+    }
+  parallel_for(result.pairs.size(), 1, options.num_threads, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t k = begin; k < end; ++k)
+      result.pairs[k] = estimate_pair(start, result.pairs[k].first, result.pairs[k].second, 0.5 * threshold, options);
+  });
+  lap(0);
+
+  // Candidates by inliers and parallax (small and near-opposite angles fix depth badly), judged by the other views.
+  std::vector<std::size_t> order;
+  std::vector<double> merit(result.pairs.size(), 0.0);
+  for (std::size_t k = 0; k < result.pairs.size(); ++k) {
+    const CameraPair& p = result.pairs[k];
+    if (!p.success || p.median_parallax_rad < options.min_parallax_rad) continue;
+    merit[k] = static_cast<double>(p.num_inliers) * std::min(1.0, std::sin(p.median_parallax_rad) / 0.5);
+    order.push_back(k);
+  }
+  if (order.empty()) return result;
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return merit[a] > merit[b]; });
+  if (order.size() > 8) order.resize(8);
+  std::vector<double> judged(order.size(), 0.0);
+  if (C > 2) {
+    CalibrateOptions serial = options;
+    serial.num_threads = 1;
+    parallel_for(order.size(), 1, options.num_threads, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t k = begin; k < end; ++k) {
+        const Reconstruction r = start_from(start, in, result.pairs[order[k]], threshold, serial);
+        judged[k] = third_view_cost(start, r, threshold, serial);
+      }
+    });
+  }
+  std::vector<std::size_t> rank(order.size());
+  std::iota(rank.begin(), rank.end(), std::size_t{0});
+  std::stable_sort(rank.begin(), rank.end(), [&](std::size_t a, std::size_t b) { return judged[a] < judged[b]; });
+
+  // Grow from the best; when cameras stay out or little fits, from the next ones too, and keep the best.
+  Reconstruction best;
+  double best_score = -1;
+  for (std::size_t k = 0; k < std::min<std::size_t>(rank.size(), 4); ++k) {
+    const CameraPair& pair = result.pairs[order[rank[k]]];
+    Reconstruction r = start_from(start, in, pair, threshold, options);
+    grow(start, r, threshold, options);
+    const double score = static_cast<double>(placed_list(r).size()) + r.structure.inlier_share;
+    if (score > best_score) {
+      best_score = score;
+      best = std::move(r);
+      result.start_first = pair.first, result.start_second = pair.second;
+    }
+    if (best_score >= static_cast<double>(C) + 0.5) break;
+  }
+
+  // First adjustments on the start frames; the scale of the loss comes down with the residuals.
+  const auto rebuild = [&](const BodyViews& views, double px) {
+    best.structure =
+        detail::build_structure(views, best.cameras, best.placed, px, options.min_parallax_rad, options.num_threads);
+  };
+  rebuild(start, threshold);
+  best.sigma_px = std::max(robust_sigma(start, best), 1e-3);
+  for (int round = 0; round < 3; ++round) {
+    Adjustment a;
+    a.scale_px = std::min(3 * best.sigma_px, 0.5 * threshold);
+    a.gate_px = std::min(threshold, 10 * best.sigma_px);
+    a.iterations = 10;
+    a.tolerance = 1e-5;
+    a.focal = options.focal;
+    adjust(start, best, a, options.num_threads);
+    if (round == 0 && options.undo_swaps)
+      detail::undo_swaps(start, best.cameras, best.placed, std::min(threshold, 5 * best.sigma_px), options.num_threads);
+    rebuild(start, std::min(threshold, 6 * best.sigma_px));
+    const double sigma = std::max(robust_sigma(start, best), 1e-3);
+    const bool settled = sigma > 0.9 * best.sigma_px && round > 0;
+    best.sigma_px = sigma;
+    if (settled) break;
+  }
+  lap(1);
+
+  // All chosen frames.
+  BodyViews views(in, result.frames, options.num_threads);
+  if (options.undo_swaps)
+    detail::undo_swaps(views, best.cameras, best.placed, std::min(threshold, 5 * best.sigma_px), options.num_threads);
+  rebuild(views, std::min(threshold, 6 * best.sigma_px));
+  best.sigma_px = std::max(robust_sigma(views, best), 1e-3);
+  lap(2);
+  Adjustment a;
+  a.scale_px = std::min(3 * best.sigma_px, 0.5 * threshold);
+  a.gate_px = std::min(threshold, 8 * best.sigma_px);
+  a.iterations = 15;
+  a.tolerance = 3e-5;
+  a.focal = options.focal;
+  adjust(views, best, a, options.num_threads);
+  rebuild(views, std::min(threshold, 5 * best.sigma_px));
+  best.sigma_px = std::max(robust_sigma(views, best), 1e-3);
+  a.loss = Loss::kGemanMcClure;
+  a.scale_px = std::min(5 * best.sigma_px, 0.7 * threshold);
+  a.gate_px = std::min(threshold, 6 * best.sigma_px);
+  a.iterations = 25;
+  a.tolerance = 2e-7;
+  a.covariance = true;
+  result.bundle = adjust(views, best, a, options.num_threads);
+  rebuild(views, std::min(threshold, 5 * best.sigma_px));
+  if (options.probe_focal) {
+    Reconstruction probe = best;
+    a.focal = FocalRefinement::kShared;
+    a.iterations = 30;
+    const BundleResult b = adjust(views, probe, a, options.num_threads);
+    const std::size_t c = placed_list(probe).front();
+    result.focal_factor = probe.cameras[c].lens.fx / best.cameras[c].lens.fx;
+    if (!b.covariance.empty()) result.focal_factor_sigma = std::sqrt(std::max(0.0, b.covariance.back()));
+    result.focal_probed = !b.covariance.empty();
+  }
+  lap(3);
+  result.cameras = best.cameras;
+  result.connected = best.placed;
+  result.sigma_px = result.bundle.sigma_px > 0 ? result.bundle.sigma_px : best.sigma_px;
+  result.points = std::move(best.structure.points);
+  result.inlier = std::move(best.structure.inlier);
+  result.swapped = views.swapped;
+  return result;
+}
+
+}  // namespace sportcore

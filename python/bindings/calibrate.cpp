@@ -1,0 +1,324 @@
+// Copyright 2026 The sportcore authors. SPDX-License-Identifier: Apache-2.0
+#include "sportcore/calibrate.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "bindings.h"
+#include "sportcore/essential.h"
+#include "sportcore/resection.h"
+
+namespace sportcore::bindings {
+namespace {
+
+using Doubles = Array<double>;
+
+FocalRefinement focal_from_name(const std::string& name) {
+  if (name == "none") return FocalRefinement::kNone;
+  if (name == "per_camera") return FocalRefinement::kPerCamera;
+  if (name == "shared") return FocalRefinement::kShared;
+  throw InputError("Unknown focal refinement '" + name + "'.", "Use none, per_camera or shared.");
+}
+
+Loss loss_from_name(const std::string& name) {
+  if (name == "trivial") return Loss::kTrivial;
+  if (name == "huber") return Loss::kHuber;
+  if (name == "cauchy") return Loss::kCauchy;
+  if (name == "geman_mcclure") return Loss::kGemanMcClure;
+  throw InputError("Unknown loss '" + name + "'.", "Use trivial, huber, cauchy or geman_mcclure.");
+}
+
+template <class T>
+py::array_t<T> copy_out(const std::vector<T>& v, std::vector<py::ssize_t> shape) {
+  py::array_t<T> out(shape);
+  std::copy(v.begin(), v.end(), out.mutable_data());
+  return out;
+}
+
+py::array_t<bool> flags_out(const std::vector<std::uint8_t>& v, std::vector<py::ssize_t> shape) {
+  py::array_t<bool> out(shape);
+  std::copy(v.begin(), v.end(), out.mutable_data());
+  return out;
+}
+
+py::array_t<double> small_out(const double* v, std::vector<py::ssize_t> shape) {
+  py::array_t<double> out(shape);
+  std::copy(v, v + out.size(), out.mutable_data());
+  return out;
+}
+
+const double* weight_pointer(const py::object& weight, Doubles& holder, py::ssize_t n) {
+  if (weight.is_none()) return nullptr;
+  holder = weight.cast<Doubles>();
+  check_shape(holder, "weight", {n});
+  return holder.data();
+}
+
+py::tuple poses_out(const std::vector<Camera<double>>& cameras) {
+  const py::ssize_t C = static_cast<py::ssize_t>(cameras.size());
+  Doubles R({C, py::ssize_t(3), py::ssize_t(3)}), t({C, py::ssize_t(3)}), focal({C, py::ssize_t(2)});
+  for (py::ssize_t c = 0; c < C; ++c) {
+    std::copy(cameras[c].R, cameras[c].R + 9, R.mutable_data(c));
+    std::copy(cameras[c].t, cameras[c].t + 3, t.mutable_data(c));
+    *focal.mutable_data(c, 0) = cameras[c].lens.fx;
+    *focal.mutable_data(c, 1) = cameras[c].lens.fy;
+  }
+  return py::make_tuple(R, t, focal);
+}
+
+py::dict bundle_out(const BundleResult& r) {
+  py::dict d;
+  d["converged"] = r.lm.converged;
+  d["stop"] = to_string(r.lm.stop);
+  d["iterations"] = r.lm.iterations;
+  d["initial_cost"] = r.lm.initial_cost;
+  d["cost"] = r.lm.cost;
+  d["sigma_px"] = r.sigma_px;
+  d["num_used"] = r.num_used;
+  d["num_held"] = r.num_held;
+  if (r.covariance.empty()) {
+    d["covariance"] = py::none();
+  } else {
+    d["covariance"] = copy_out(r.covariance, {r.num_params, r.num_params});
+  }
+  return d;
+}
+
+py::dict calibrate(const Doubles& xy, const Doubles& weight, const CameraArray& cameras, const py::object& flip,
+                   double max_reprojection_error_px, int max_frames, int max_start_frames, double min_parallax_rad,
+                   int min_shared_points, const std::string& focal, bool probe_focal, bool undo_swaps, int num_threads,
+                   std::uint64_t seed) {
+  const py::ssize_t C = static_cast<py::ssize_t>(cameras.cameras.size());
+  check_shape(xy, "xy_px", {C, -1, -1, 2});
+  const py::ssize_t T = xy.shape(1), J = xy.shape(2);
+  check_shape(weight, "weight", {C, T, J});
+  std::vector<Intrinsics<double>> lens;
+  for (const Camera<double>& c : cameras.cameras) lens.push_back(c.lens);
+  Array<std::int32_t> flip_array;
+  BodyObservations in;
+  in.num_cameras = C, in.num_frames = T, in.num_joints = J;
+  in.xy = xy.data(), in.weight = weight.data(), in.lens = lens.data();
+  if (!flip.is_none()) {
+    flip_array = flip.cast<Array<std::int32_t>>();
+    check_shape(flip_array, "flip", {J});
+    for (py::ssize_t j = 0; j < J; ++j)
+      require(flip_array.at(j) >= 0 && flip_array.at(j) < J && flip_array.at(flip_array.at(j)) == j,
+              "flip must exchange joints in pairs.");
+    in.flip = flip_array.data();
+  }
+  CalibrateOptions options;
+  options.max_reprojection_error_px = max_reprojection_error_px;
+  options.max_frames = max_frames;
+  options.max_start_frames = max_start_frames;
+  options.min_parallax_rad = min_parallax_rad;
+  options.min_shared_points = min_shared_points;
+  options.focal = focal_from_name(focal);
+  options.probe_focal = probe_focal;
+  options.undo_swaps = undo_swaps;
+  options.num_threads = num_threads;
+  options.seed = seed;
+  CalibrateResult r;
+  {
+    py::gil_scoped_release release;
+    r = calibrate_bodies(in, options);
+  }
+  const py::ssize_t F = static_cast<py::ssize_t>(r.frames.size());
+  py::dict d;
+  const py::tuple poses = poses_out(r.cameras);
+  d["R"] = poses[0];
+  d["t"] = poses[1];
+  d["focal_px"] = poses[2];
+  d["connected"] = flags_out(r.connected, {C});
+  py::list pairs;
+  for (const CameraPair& p : r.pairs) {
+    py::dict q;
+    q["cameras"] = py::make_tuple(p.first, p.second);
+    q["success"] = p.success;
+    q["num_shared"] = p.num_shared;
+    q["num_inliers"] = p.num_inliers;
+    q["median_residual_px"] = p.median_residual_px;
+    q["median_parallax_rad"] = p.median_parallax_rad;
+    q["R"] = small_out(p.R, {3, 3});
+    q["t"] = small_out(p.t, {3});
+    pairs.append(q);
+  }
+  d["pairs"] = pairs;
+  d["start_pair"] = py::make_tuple(r.start_first, r.start_second);
+  d["sigma_px"] = r.sigma_px;
+  d["frames"] = copy_out(r.frames, {F});
+  const bool any = !r.points.empty();
+  d["points"] = any ? py::object(copy_out(r.points, {F, J, 3})) : py::none();
+  d["inlier"] = any ? py::object(flags_out(r.inlier, {C, F, J})) : py::none();
+  d["swapped"] = any ? py::object(flags_out(r.swapped, {C, F})) : py::none();
+  d["bundle"] = bundle_out(r.bundle);
+  d["focal_probed"] = r.focal_probed;
+  d["focal_factor"] = r.focal_factor;
+  d["focal_factor_sigma"] = r.focal_factor_sigma;
+  d["seconds"] = std::vector<double>(r.seconds.begin(), r.seconds.end());
+  return d;
+}
+
+py::dict adjust(const CameraArray& cameras, const Doubles& points, const Array<std::int64_t>& point_offset,
+                const Array<std::int32_t>& camera, const Doubles& xy, const py::object& weight, const std::string& loss,
+                double loss_scale_px, const std::string& focal, int max_iterations, double cost_tolerance,
+                double step_tolerance, int num_threads, const py::object& cluster) {
+  check_shape(points, "points_world_m", {-1, 3});
+  const py::ssize_t N = points.shape(0);
+  check_shape(point_offset, "point_offset", {N + 1});
+  check_shape(camera, "camera", {-1});
+  const py::ssize_t M = camera.shape(0);
+  check_shape(xy, "xy_px", {M, 2});
+  require(point_offset.at(N) == M, "point_offset must end with the number of observations.");
+  Doubles weight_holder;
+  Array<std::int32_t> cluster_holder;
+  BundleObservations obs;
+  obs.num_points = N;
+  obs.point_offset = point_offset.data();
+  obs.camera = camera.data();
+  obs.xy = xy.data();
+  obs.weight = weight_pointer(weight, weight_holder, M);
+  if (!cluster.is_none()) {
+    cluster_holder = cluster.cast<Array<std::int32_t>>();
+    check_shape(cluster_holder, "cluster", {N});
+    for (py::ssize_t i = 0; i < N; ++i) require(cluster_holder.at(i) >= 0, "cluster numbers start at 0.");
+    obs.cluster = cluster_holder.data();
+  }
+  BundleOptions options;
+  options.loss = loss_from_name(loss);
+  options.loss_scale_px = loss_scale_px;
+  options.focal = focal_from_name(focal);
+  options.max_iterations = max_iterations;
+  options.cost_tolerance = cost_tolerance;
+  options.step_tolerance = step_tolerance;
+  options.num_threads = num_threads;
+  std::vector<Camera<double>> out = cameras.cameras;
+  std::vector<double> X(points.data(), points.data() + points.size());
+  BundleResult r;
+  {
+    py::gil_scoped_release release;
+    r = adjust_bundle(out.data(), out.size(), X.data(), obs, options);
+  }
+  py::dict d = bundle_out(r);
+  const py::tuple poses = poses_out(out);
+  d["R"] = poses[0];
+  d["t"] = poses[1];
+  d["focal_px"] = poses[2];
+  d["points"] = copy_out(X, {N, 3});
+  return d;
+}
+
+py::dict essential(const Doubles& x1, const Doubles& x2, double focal1_px, double focal2_px, const py::object& weight,
+                   double max_residual_px, std::uint64_t seed) {
+  check_shape(x1, "x1", {-1, 2});
+  check_shape(x2, "x2", {x1.shape(0), 2});
+  Doubles holder;
+  const double* w = weight_pointer(weight, holder, x1.shape(0));
+  EssentialOptions options;
+  options.max_residual_px = max_residual_px;
+  options.seed = seed;
+  const EssentialResult r =
+      estimate_essential(x1.data(), x2.data(), w, x1.shape(0), focal1_px, focal2_px, options);
+  py::dict d;
+  d["success"] = r.success;
+  d["R"] = small_out(r.R, {3, 3});
+  d["t"] = small_out(r.t, {3});
+  d["inlier"] = flags_out(r.inlier, {x1.shape(0)});
+  d["cost"] = r.cost;
+  d["median_residual_px"] = r.median_residual_px;
+  d["median_parallax_rad"] = r.median_parallax_rad;
+  d["iterations"] = r.iterations;
+  return d;
+}
+
+py::dict pose(const Doubles& X, const Doubles& x, double focal_px, const py::object& weight, double max_residual_px,
+              std::uint64_t seed) {
+  check_shape(X, "points_world_m", {-1, 3});
+  check_shape(x, "x", {X.shape(0), 2});
+  Doubles holder;
+  const double* w = weight_pointer(weight, holder, X.shape(0));
+  ResectionOptions options;
+  options.max_residual_px = max_residual_px;
+  options.seed = seed;
+  const ResectionResult r = estimate_pose(X.data(), x.data(), w, X.shape(0), focal_px, options);
+  py::dict d;
+  d["success"] = r.success;
+  d["R"] = small_out(r.R, {3, 3});
+  d["t"] = small_out(r.t, {3});
+  d["inlier"] = flags_out(r.inlier, {X.shape(0)});
+  d["median_residual_px"] = r.median_residual_px;
+  d["iterations"] = r.iterations;
+  return d;
+}
+
+}  // namespace
+
+void register_calibrate(py::module_& m) {
+  m.def("calibrate_bodies", &calibrate, py::arg("xy_px"), py::arg("weight"), py::arg("cameras"), py::kw_only(),
+        py::arg("flip") = py::none(), py::arg("max_reprojection_error_px") = 20.0, py::arg("max_frames") = 1000,
+        py::arg("max_start_frames") = 100, py::arg("min_parallax_rad") = 0.035, py::arg("min_shared_points") = 30,
+        py::arg("focal") = "none", py::arg("probe_focal") = false, py::arg("undo_swaps") = true,
+        py::arg("num_threads") = 0, py::arg("seed") = 0,
+        "Camera poses from the keypoints (C, T, J, 2) px of a moving body, up to a similarity; see calibrate.h.");
+  m.def("adjust_bundle", &adjust, py::arg("cameras"), py::arg("points_world_m"), py::arg("point_offset"),
+        py::arg("camera"), py::arg("xy_px"), py::kw_only(), py::arg("weight") = py::none(), py::arg("loss") = "cauchy",
+        py::arg("loss_scale_px") = 6.0, py::arg("focal") = "none", py::arg("max_iterations") = 50,
+        py::arg("cost_tolerance") = 1e-12, py::arg("step_tolerance") = 1e-9, py::arg("num_threads") = 0,
+        py::arg("cluster") = py::none(),
+        "Robust bundle adjustment over observations in compressed rows (those of point p are point_offset[p] to "
+        "point_offset[p + 1]); returns R, t, focal_px, points, covariance and the course of the iteration.");
+  m.def("estimate_essential", &essential, py::arg("x1"), py::arg("x2"), py::arg("focal1_px"), py::arg("focal2_px"),
+        py::kw_only(), py::arg("weight") = py::none(), py::arg("max_residual_px") = 8.0, py::arg("seed") = 0,
+        "Robust relative pose (x2 = R x1 + t, |t| = 1) of two views from normalised points (N, 2).");
+  m.def("estimate_pose", &pose, py::arg("points_world_m"), py::arg("x"), py::arg("focal_px"), py::kw_only(),
+        py::arg("weight") = py::none(), py::arg("max_residual_px") = 12.0, py::arg("seed") = 0,
+        "Robust pose of a camera from points (N, 3) and their normalised images (N, 2).");
+  m.def(
+      "essential_five_point",
+      [](const Doubles& x1, const Doubles& x2) {
+        check_shape(x1, "x1", {5, 2});
+        check_shape(x2, "x2", {5, 2});
+        double E[90];
+        const int n = essential_five_point(x1.data(), x2.data(), E);
+        return small_out(E, {n, 3, 3});
+      },
+      py::arg("x1"), py::arg("x2"), "Essential matrices (n <= 10, 3, 3) of five normalised correspondences (5, 2).");
+  m.def(
+      "pose_three_point",
+      [](const Doubles& X, const Doubles& x) {
+        check_shape(X, "points_world_m", {3, 3});
+        check_shape(x, "x", {3, 2});
+        double R[36], t[12];
+        const int n = pose_three_point(X.data(), x.data(), R, t);
+        return py::make_tuple(small_out(R, {n, 3, 3}), small_out(t, {n, 3}));
+      },
+      py::arg("points_world_m"), py::arg("x"), "Poses (n <= 4) of a camera from three points (3, 3) and images (3, 2).");
+  m.def(
+      "sampson_residual",
+      [](const Doubles& R, const Doubles& t, const Doubles& x1, const Doubles& x2, double focal1_px, double focal2_px) {
+        check_shape(R, "R", {3, 3});
+        check_shape(t, "t", {3});
+        check_shape(x1, "x1", {2});
+        check_shape(x2, "x2", {2});
+        double J[5], basis[6];
+        const double r = sampson_residual_px(R.data(), t.data(), x1.data(), x2.data(), focal1_px, focal2_px, J);
+        tangent_basis(t.data(), basis);
+        return py::make_tuple(r, small_out(J, {5}), small_out(basis, {2, 3}));
+      },
+      py::arg("R"), py::arg("t"), py::arg("x1"), py::arg("x2"), py::arg("focal1_px"), py::arg("focal2_px"),
+      "Sampson distance (px), its Jacobian (5,) and the tangent basis (2, 3) of t.");
+  m.def(
+      "select_frames",
+      [](const Doubles& xy, const Doubles& weight, int max_frames) {
+        check_shape(xy, "xy_px", {-1, -1, -1, 2});
+        check_shape(weight, "weight", {xy.shape(0), xy.shape(1), xy.shape(2)});
+        BodyObservations in;
+        in.num_cameras = xy.shape(0), in.num_frames = xy.shape(1), in.num_joints = xy.shape(2);
+        in.xy = xy.data(), in.weight = weight.data();
+        const std::vector<std::int32_t> frames = select_frames(in, max_frames);
+        return copy_out(frames, {static_cast<py::ssize_t>(frames.size())});
+      },
+      py::arg("xy_px"), py::arg("weight"), py::arg("max_frames"),
+      "Frames spread evenly over time and over the distance that the joints moved.");
+}
+
+}  // namespace sportcore::bindings
