@@ -21,10 +21,10 @@ import numpy as np
 from .errors import InputError
 from .options import from_table, with_overrides
 from .types import Camera, Rig
+from .videos import VIDEO_SUFFIXES
 
 __all__ = ["AthleteOptions", "CameraOptions", "DetectOptions", "LiftOptions", "Session", "TuneOptions", "load_session"]
 
-VIDEO_SUFFIXES = {".mp4", ".mov", ".avi", ".mkv", ".m4v", ".webm", ".mts", ".mpg", ".mpeg"}
 OUTPUT_FOLDER = "sportcore"
 _CALIBRATION_NAMES = (
     "calib*.toml", "Calib*.toml", "calibration.toml", "camera_array.toml", "*.qca.txt", "*.xcp", "intri.yml",
@@ -81,12 +81,16 @@ class DetectOptions:
             read ``keypoints2d/CAMERA.npz`` instead of looking at the videos.
         start_s: skip what is before this time of each video.
         end_s: stop at this time.
+        people: ``"one"`` refuses videos that often show a second person; ``"follow"`` follows the most visible one.
+        flip_average: look at the mirrored image too and average (BlazePose; half the speed, a little steadier).
         workers: videos that are looked at at the same time; 0 chooses by the number of processors.
     """
 
     model: str = "blazepose-heavy"
     start_s: float = 0.0
     end_s: float | None = None
+    people: Literal["one", "follow"] = "one"
+    flip_average: bool = False
     workers: int = 0
 
     def __post_init__(self) -> None:
@@ -328,7 +332,10 @@ def _find_videos(folder: Path, single: Path | None, listed: Any) -> dict[str, Pa
         files = []
         for place in (folder, folder / "videos"):
             if place.is_dir() and not files:
-                files = sorted(p for p in place.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+                files = sorted(
+                    p for p in place.iterdir()
+                    if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith(".") and p.is_file()
+                )  # fmt: skip
     if not files:
         raise InputError(
             f"No video in {folder} or {folder / 'videos'}.",
