@@ -1,0 +1,284 @@
+"""BlazePose, heavy, full and lite: person detector, rotated region, landmarks, tracking from frame to frame.
+
+In the first frame, and whenever the person is lost, the detector says where people are. From then on the landmarks
+of one frame give the region of the next (Bazarevsky et al. 2020, "BlazePose", section 2.1). Nothing is smoothed.
+Every ``check_every`` frames, and when the region jumps, the detector looks again: to count people, and to notice
+that the followed region has drifted off.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from sportcore.errors import InputError
+from sportcore.keypoints2d.detector import Collector, Detections, Progress, spans
+from sportcore.keypoints2d.landmarks import CROP_SIZE, LandmarkNet, Landmarks
+from sportcore.keypoints2d.person import Person, PersonDetector
+from sportcore.keypoints2d.regions import Region
+from sportcore.skeletons import BLAZEPOSE33
+from sportcore.videos import Frame
+
+__all__ = ["BlazePose", "SELECT"]
+
+log = logging.getLogger(__name__)
+
+SELECT = ("largest", "best", "central")
+N_JOINTS = 33
+
+
+class BlazePose:
+    """BlazePose as a :class:`~sportcore.keypoints2d.Detector`.
+
+    Args:
+        variant: ``"heavy"`` (default: 12 px where full has 42 on the demo), ``"full"`` or ``"lite"``.
+        landmarks_path: landmark network (TFLite, or converted to ONNX) instead of the cached one.
+        person_path: person detector (TFLite) instead of the cached one.
+        num_threads: threads of the engine; None uses all cores.
+        select: whom to follow at the start: the ``"largest"``, the ``"best"`` scored, or the most ``"central"``.
+        min_person_score: detections below are not counted as people.
+        min_presence: below this the person counts as lost and is searched for again.
+        check_every: frames between two looks of the person detector while tracking; 0 never looks.
+        search_small: where nobody is found, look into tiles of the image for small people.
+        flip_average: run the mirrored crop too and average: half the speed, steadier (bone lengths on the demo vary
+            by 3.2 instead of 3.6 %).
+        world: also give the network's world landmarks.
+        masks: also give person masks (64 kB per frame).
+        keep_outside: keep joints that the network places outside the image.
+        download: fetch missing weights now instead of raising.
+        progress: called while weights are fetched.
+
+    Raises:
+        InputError: an option has no meaning.
+        WeightsError: weights are missing or not of this network.
+        MissingExtraError: no engine is installed.
+    """
+
+    skeleton = BLAZEPOSE33
+
+    def __init__(
+        self,
+        variant: str = "heavy",
+        *,
+        landmarks_path: str | Path | None = None,
+        person_path: str | Path | None = None,
+        num_threads: int | None = None,
+        select: str = "largest",
+        min_person_score: float = 0.5,
+        min_presence: float = 0.5,
+        check_every: int = 10,
+        search_small: bool = True,
+        flip_average: bool = False,
+        world: bool = False,
+        masks: bool = False,
+        keep_outside: bool = False,
+        download: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
+        from sportcore import weights
+
+        if variant not in ("heavy", "full", "lite"):
+            raise InputError(f"BlazePose has no variant {variant!r}.", "Use heavy, full or lite.")
+        if select not in SELECT:
+            raise InputError(f"Unknown select={select!r}.", f"Use one of {', '.join(SELECT)}.")
+        if not (0 < min_person_score < 1 and 0 < min_presence < 1 and check_every >= 0):
+            raise InputError("min_person_score and min_presence lie between 0 and 1, check_every is not negative.")
+        self.name = f"blazepose-{variant}"
+        files = []
+        for given, name in ((landmarks_path, self.name), (person_path, "blazepose-person")):
+            if given is not None:
+                files.append(Path(given))
+            else:
+                files.append(weights.ensure(name, progress=progress) if download else weights.find(name))
+        self._net = LandmarkNet(files[0], num_threads=num_threads)
+        self._finder = PersonDetector(files[1], min_score=min_person_score, num_threads=num_threads)
+        self._select, self._min_presence, self._check_every = select, min_presence, check_every
+        self._search_small, self._flip = search_small, flip_average
+        self._world, self._masks, self._keep_outside = world, masks, keep_outside
+        marks = ",".join(weights.file_sha256(f)[:12] for f in files)
+        self.version = (
+            f"1;{marks};select={select};person={min_person_score};presence={min_presence};check={check_every};"
+            f"small={search_small};flip={flip_average};world={world};masks={masks};outside={keep_outside}"
+        )
+
+    def detect_video(
+        self, frames: Iterable[Frame], image_size: tuple[int, int], *, progress: Progress | None = None
+    ) -> Detections:
+        """Follow one person through a video; see :class:`~sportcore.keypoints2d.Detections`."""
+        out = Collector(self.skeleton, image_size, frames, progress, keep_outside=self._keep_outside)
+        state = _Track()
+        for number, frame in enumerate(frames):
+            found, people = self._step(frame.image_rgb, state, number)
+            count = None if people is None else len(people)
+            if found is None:
+                out.add(frame, None, n_persons=count)
+                continue
+            logits = found.mask_logits
+            out.add(
+                frame,
+                found.xy[:N_JOINTS],
+                (found.visibility * found.inside)[:N_JOINTS],
+                n_persons=count,
+                world_m=found.world_m[:N_JOINTS] if self._world else None,
+                mask=None if logits is None else _mask_bytes(logits),
+                image_from_crop=None if logits is None else found.region.image_from_crop(CROP_SIZE),
+            )
+        if state.switched:
+            out.warnings.append(f"the followed region jumped and was found anew (frames {spans(np.array(state.switched))})")
+        return out.result()
+
+    def detect_image(self, image_rgb: np.ndarray) -> Detections:
+        """The joints of one person in one picture (H, W, 3) uint8."""
+        height, width = image_rgb.shape[:2]
+        return self.detect_video([Frame(0, 0.0, image_rgb)], (width, height))
+
+    def people(self, image_rgb: np.ndarray) -> list[Person]:
+        """Everybody in the image, best first."""
+        return self._finder.search(image_rgb) if self._search_small else self._finder.detect(image_rgb)
+
+    # --- one frame -------------------------------------------------------------------------------------------------
+
+    def _step(self, image: np.ndarray, state: _Track, number: int) -> tuple[Landmarks | None, list[Person] | None]:
+        """Landmarks of the followed person, and the people if they were counted in this frame."""
+        found: Landmarks | None = None
+        people: list[Person] | None = None
+        if state.region is not None:
+            found = self._look(image, state.region)
+            if found.presence < self._min_presence:
+                found = None
+            elif _jumped(state.region, found.next_region):
+                found, people = self._doubt(image, state, number, found)
+            elif self._check_every and number - state.checked >= self._check_every:
+                people = self._finder.detect(image)
+                found = self._verify(image, state, number, found, people)
+        if found is None:
+            if people is None:
+                people = self._look_around(image, state, number)
+            found = self._first_seen(image, self._ranked(people, state, image.shape, number))
+        if people is not None:
+            state.checked = number
+        if found is None:
+            state.region = None
+        else:
+            state.region = state.last = found.next_region
+            state.last_seen = number
+        return found, people
+
+    def _look(self, image: np.ndarray, region: Region) -> Landmarks:
+        """Landmarks in a region; averaged with those of the mirrored crop where asked for."""
+        found = self._net(image, region, with_mask=self._masks)
+        if not self._flip:
+            return found
+        return _average(found, self._net(image, region, with_mask=self._masks, mirror=True))
+
+    def _look_around(self, image: np.ndarray, state: _Track, number: int) -> list[Person]:
+        """People in the image; the slow search for small ones is made only now and then while nobody is there."""
+        since = number - state.searched
+        if self._search_small and (state.searched < 0 or since >= max(self._check_every, 1)):
+            people = self._finder.search(image)
+            if not people:
+                state.searched = number
+            return people
+        return self._finder.detect(image)
+
+    def _first_seen(self, image: np.ndarray, people: list[Person]) -> Landmarks | None:
+        """The first of these people that the landmark network sees too; its own region sharpens the result."""
+        for person in people[:3]:
+            found = self._look(image, person.region)
+            if found.presence >= self._min_presence:
+                again = self._look(image, found.next_region)
+                return again if again.presence >= self._min_presence else found
+        return None
+
+    def _ranked(self, people: list[Person], state: _Track, shape: tuple[int, ...], number: int) -> list[Person]:
+        """Whom to try first: near where the person was lost less than a second ago, else as ``select`` says."""
+        last = state.last
+        if last is not None and number - state.last_seen <= 30:
+            near = [p for p in people if _distance(p.region, last) < 1.0]
+            if near:
+                return sorted(near, key=lambda p: _distance(p.region, last))
+        middle = (shape[1] / 2.0, shape[0] / 2.0)
+        keys = {
+            "largest": lambda p: -p.region.size,
+            "best": lambda p: -p.score,
+            "central": lambda p: math.dist(p.region.centre, middle),
+        }
+        return sorted(people, key=keys[self._select])
+
+    def _doubt(
+        self, image: np.ndarray, state: _Track, number: int, found: Landmarks
+    ) -> tuple[Landmarks, list[Person]]:
+        """The region jumped within one frame: is there a person nearer to where it was?"""
+        people = self._finder.detect(image)
+        assert state.region is not None
+        origin = state.region
+        for person in sorted(people, key=lambda p: _distance(p.region, origin)):
+            if _distance(person.region, origin) >= _distance(found.next_region, origin):
+                break
+            other = self._look(image, person.region)
+            if other.presence >= self._min_presence and not _jumped(origin, other.next_region):
+                state.switched.append(number)
+                return other, people
+        return found, people
+
+    def _verify(
+        self, image: np.ndarray, state: _Track, number: int, found: Landmarks, people: list[Person]
+    ) -> Landmarks:
+        """Does the person detector see anybody where the track is? If only elsewhere, and better there, go there."""
+        here = found.next_region
+        if not people or any(_distance(p.region, here) < 0.5 for p in people):
+            return found
+        other = self._first_seen(image, sorted(people, key=lambda p: _distance(p.region, here)))
+        if other is not None and _quality(found) < 0.5 * _quality(other):
+            state.switched.append(number)
+            return other
+        return found
+
+
+class _Track:
+    """What is remembered from frame to frame."""
+
+    def __init__(self) -> None:
+        self.region: Region | None = None  # where to look in the next frame
+        self.last: Region | None = None  # where the person was last
+        self.last_seen = -1
+        self.checked = -1
+        self.searched = -1
+        self.switched: list[int] = []
+
+
+def _distance(a: Region, b: Region) -> float:
+    """How far apart two regions are, in units of the second one's size; a very different size counts as far."""
+    ratio = abs(math.log(max(a.size, 1e-6) / max(b.size, 1e-6)))
+    return math.dist(a.centre, b.centre) / max(b.size, 1e-6) + max(0.0, ratio - math.log(1.5))
+
+
+def _jumped(before: Region, after: Region) -> bool:
+    return _distance(after, before) > 0.35
+
+
+def _quality(found: Landmarks) -> float:
+    return found.presence * float(np.mean(found.visibility[:N_JOINTS] * found.inside[:N_JOINTS]))
+
+
+def _average(a: Landmarks, b: Landmarks) -> Landmarks:
+    logits = None if a.mask_logits is None or b.mask_logits is None else 0.5 * (a.mask_logits + b.mask_logits)
+    return replace(
+        a,
+        presence=0.5 * (a.presence + b.presence),
+        xy=0.5 * (a.xy + b.xy),
+        visibility=0.5 * (a.visibility + b.visibility),
+        inside=0.5 * (a.inside + b.inside),
+        world_m=0.5 * (a.world_m + b.world_m),
+        mask_logits=logits,
+    )
+
+
+def _mask_bytes(logits: np.ndarray) -> np.ndarray:
+    """(h, w) uint8: probability times 255."""
+    return np.rint(255.0 / (1.0 + np.exp(-np.clip(logits, -30, 30)))).astype(np.uint8)
