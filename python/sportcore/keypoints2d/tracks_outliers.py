@@ -1,0 +1,160 @@
+"""Samples that do not belong to a track: jumps that no body makes, and values that a detector merely repeats.
+
+The temporal test predicts every sample from its observed neighbours at their true times by six straight lines
+(three interpolating, the farther interpolation, two extrapolating) and takes the median, so up to two wrong
+neighbours do no harm. The allowance grows with the noise of the track and with the square of the time to the
+neighbours, so nothing is rejected across long gaps. Distances are in body sizes (statures).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from sportcore.keypoints2d.tracks_common import Floats, Mask, rolling_median, runs
+
+
+@dataclass(frozen=True)
+class JumpLimits:
+    """Allowances of the temporal test: noise factor, smallest jump and largest acceleration in body sizes."""
+
+    noise_factor: float = 5.0
+    min_jump_body: float = 0.03
+    max_acceleration_body_s2: float = 60.0
+    window_s: float = 0.6
+    max_run_s: float = 0.12
+
+
+def _median_prediction(times: Floats, xy: Floats) -> tuple[Floats, Floats]:
+    """Median of line predictions (N, 2) from two neighbours on each side, and the squared time reach (N,)."""
+    n = len(xy)
+    padded_t = np.pad(times, 2, constant_values=np.nan)
+    padded = np.pad(xy, ((2, 2), (0, 0)), constant_values=np.nan)
+
+    def at(offset: int) -> tuple[Floats, Floats]:
+        return padded_t[2 + offset : 2 + offset + n], padded[2 + offset : 2 + offset + n]
+
+    guesses = np.full((6, n, 2), np.nan)
+    reach = np.full((6, n), np.nan)
+    for k, (a, b) in enumerate(((-1, 1), (-2, 1), (-1, 2), (-2, 2), (-2, -1), (1, 2))):
+        (ta, xa), (tb, xb) = at(a), at(b)
+        w = (times - ta) / (tb - ta)
+        guesses[k] = xa + w[:, None] * (xb - xa)
+        reach[k] = np.abs((times - ta) * (tb - times))
+    known = np.isfinite(guesses[..., 0])
+    some = known.any(0)
+    prediction, far = np.full((n, 2), np.nan), np.full(n, np.inf)
+    if some.any():
+        prediction[some] = np.nanmedian(guesses[:, some], axis=0)
+        far[some] = np.nanmedian(reach[:, some], axis=0)
+    far[known.sum(0) < 3] *= 2.0  # the ends of a track are known from one side only
+    return prediction, far
+
+
+def track_outliers(times: Floats, xy: Floats, size: Floats, limits: JumpLimits) -> Mask:
+    """Which samples of one joint's observed track (N,) jump: times (N,) s, xy (N, 2) px, size (N,) px."""
+    n = len(times)
+    bad = np.zeros(n, bool)
+    if n < 5:
+        return bad
+    half = int(np.clip(round(limits.window_s / max(float(np.median(np.diff(times))), 1e-6)), 4, 60))
+    for _ in range(12):
+        index = np.flatnonzero(~bad)
+        if len(index) < 5:
+            break
+        t, x, s = times[index], xy[index], size[index]
+        prediction, far = _median_prediction(t, x)
+        residual = np.linalg.norm(x - prediction, axis=-1)
+        noise = rolling_median(residual, half)
+        allowed = np.maximum(limits.noise_factor * noise, limits.min_jump_body * s)
+        allowed = allowed + limits.max_acceleration_body_s2 * s * far
+        excess = np.where(np.isfinite(residual), residual / allowed, 0.0)
+        around = np.pad(excess, 2)
+        peak = excess >= sliding_window_view(around, 5).max(1)
+        reject = (excess > 1) & peak
+        if not reject.any():
+            reject = _wrong_runs(t, x, s, noise, limits)
+        if not reject.any():
+            break
+        bad[index[reject]] = True
+    return bad
+
+
+def _wrong_runs(times: Floats, xy: Floats, size: Floats, noise: Floats, limits: JumpLimits) -> Mask:
+    """Short runs that lie off the line between the samples before and after them, entered and left by a jump."""
+    n = len(times)
+    reject = np.zeros(n, bool)
+    step = np.linalg.norm(np.diff(xy, axis=0), axis=-1)
+    half = max(3, int(round(limits.window_s / max(float(np.median(np.diff(times))), 1e-6))))
+    usual = rolling_median(step, half)
+    longest = int(np.searchsorted(np.cumsum(np.full(n, float(np.median(np.diff(times))))), limits.max_run_s)) + 1
+    for length in range(2, min(longest, n - 2) + 1):
+        before = np.arange(1, n - length - 1)  # sample before the run; both neighbours of the run exist
+        after = before + length + 1
+        keep = after < n
+        before, after = before[keep], after[keep]
+        if not len(before):
+            break
+        allowed = np.maximum(limits.noise_factor * noise[before], limits.min_jump_body * size[before])
+        span = times[after] - times[before]
+        allowed = allowed + limits.max_acceleration_body_s2 * size[before] * span**2 / 4
+        jump_in = step[before] > 4 * usual[before] + limits.min_jump_body * size[before]
+        jump_out = step[after - 1] > 4 * usual[after - 1] + limits.min_jump_body * size[before]
+        off = jump_in & jump_out
+        for k in range(1, length + 1):
+            w = ((times[before + k] - times[before]) / span)[:, None]
+            line = xy[before] + w * (xy[after] - xy[before])
+            off &= np.linalg.norm(xy[before + k] - line, axis=-1) > allowed
+        for b in before[off]:
+            reject[b + 1 : b + 1 + length] = True
+        if reject.any():
+            break
+    return reject
+
+
+def all_track_outliers(times: Floats, xy: Floats, observed: Mask, sizes: Floats, limits: JumpLimits) -> Mask:
+    """(C, T, J) samples that jump; times (C, T), xy (C, T, J, 2), observed (C, T, J), sizes (C, T)."""
+    bad = np.zeros(observed.shape, bool)
+    for c in range(observed.shape[0]):
+        for j in range(observed.shape[2]):
+            seen = np.flatnonzero(observed[c, :, j])
+            if len(seen) >= 5:
+                bad[c, seen, j] = track_outliers(times[c, seen], xy[c, seen, j], sizes[c, seen], limits)
+    return bad
+
+
+def frozen_samples(times: Floats, xy: Floats, observed: Mask, sizes: Floats, min_s: float) -> Mask:
+    """(C, T, J) samples that only repeat the last value exactly, for ``min_s`` or longer.
+
+    A whole body that repeats bit by bit is a detector (or a video) that stands still. A single joint counts only when
+    the rest of the body moves meanwhile and the values are not rounded to a coarse grid, where a planted foot may
+    repeat honestly. The first sample of a run is kept.
+    """
+    frozen = np.zeros(observed.shape, bool)
+    count, frames, joints = observed.shape
+    if frames < 3:
+        return frozen
+    both = observed[:, 1:] & observed[:, :-1]
+    same = np.zeros(observed.shape, bool)
+    same[:, 1:] = both & (xy[:, 1:] == xy[:, :-1]).all(-1)
+    for c in range(count):
+        seen = observed[c].sum(-1)
+        whole = (same[c].sum(-1) >= 0.9 * np.maximum(seen, 1)) & (seen > 0)
+        for first, last in runs(whole):
+            if times[c, last] - times[c, first - 1] >= min_s:
+                frozen[c, first : last + 1] = observed[c, first : last + 1] & same[c, first : last + 1]
+        values = xy[c][observed[c]]
+        coarse = bool(len(values)) and bool(np.allclose(values * 4, np.round(values * 4)))
+        if coarse:
+            continue
+        for j in range(joints):
+            for first, last in runs(same[c, :, j] & ~frozen[c, :, j]):
+                if times[c, last] - times[c, first - 1] < min_s:
+                    continue
+                moved = np.linalg.norm(xy[c, last] - xy[c, first - 1], axis=-1)
+                moved = moved[np.isfinite(moved)]
+                if len(moved) and np.median(moved) > 0.05 * sizes[c, first]:
+                    frozen[c, first : last + 1, j] = True
+    return frozen

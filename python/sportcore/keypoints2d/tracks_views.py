@@ -1,0 +1,95 @@
+"""What several calibrated views say about which side is which: epipolar and reprojection distances in px."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sportcore.keypoints2d.tracks_common import Floats
+from sportcore.keypoints2d.tracks_swaps import _cost, pair_evidence, view_evidence
+from sportcore.types import Camera, Rig
+
+
+def _world_rays(camera: Camera, xy: Floats) -> Floats:
+    """Unit viewing rays (T, J, 3) in world axes of pixels (T, J, 2); NaN stays NaN."""
+    flat = xy.reshape(-1, 2)
+    rays = np.full((len(flat), 3), np.nan)
+    known = np.isfinite(flat).all(-1)
+    if known.any():
+        pixels = np.ascontiguousarray(flat[known])[:, None]
+        k, dist = np.array(camera.K, float), np.array(camera.distortion, float)
+        if camera.model == "fisheye":
+            plane = cv2.fisheye.undistortPoints(pixels, k, dist if len(dist) else np.zeros(4))
+        else:
+            plane = cv2.undistortPoints(pixels, k, dist if len(dist) else None)
+        local = np.concatenate([plane.reshape(-1, 2), np.ones((int(known.sum()), 1))], 1)
+        rays[known] = local @ np.asarray(camera.R)
+    rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+    return rays.reshape(*xy.shape[:-1], 3)
+
+
+class EpipolarDistance:
+    """Symmetric distance of two observations from each other's epipolar plane, in px (angle times focal length)."""
+
+    def __init__(self, rig: Rig, xy: Floats) -> None:
+        """Unproject all observations (C, T, J, 2) once."""
+        self._rays = [_world_rays(camera, xy[c]) for c, camera in enumerate(rig)]
+        self._centres = np.asarray(rig.centers_world, float)
+        self._focal = np.sqrt(rig.K[:, 0, 0] * rig.K[:, 1, 1])
+
+    def __call__(self, a: int, b: int, i: NDArray[np.int64], j: NDArray[np.int64]) -> Floats:
+        """(T, P) distances between joints i of camera a and joints j of camera b."""
+        base = self._centres[b] - self._centres[a]
+        length = np.linalg.norm(base)
+        ra, rb = self._rays[a][:, i], self._rays[b][:, j]
+        if length < 1e-9:
+            return np.full(ra.shape[:2], np.nan)
+        na, nb = np.cross(base / length, ra), np.cross(base / length, rb)
+        volume = np.abs((rb * na).sum(-1))
+        la, lb = np.linalg.norm(na, axis=-1), np.linalg.norm(nb, axis=-1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            out = 0.5 * volume * (self._focal[b] / la + self._focal[a] / lb)
+        return np.where((la > 1e-3) & (lb > 1e-3), out, np.nan)
+
+
+def epipolar_evidence(
+    rig: Rig,
+    xy: Floats,
+    sizes: Floats,
+    left: NDArray[np.int64],
+    right: NDArray[np.int64],
+    group: NDArray[np.int64],
+) -> tuple[dict[tuple[int, int], Floats], dict[tuple[int, int], float]]:
+    """Evidence of every camera pair and the scale of its epipolar distances in body sizes."""
+    size = float(np.nanmedian(sizes))
+    evidence, scales = view_evidence(
+        EpipolarDistance(rig, xy), len(rig), left, right, group, floor=0.002 * size, limit=0.12 * size
+    )
+    return evidence, {pair: scale / size for pair, scale in scales.items()}
+
+
+def reprojection_evidence(
+    projected: Floats,
+    xy: Floats,
+    sizes: Floats,
+    left: NDArray[np.int64],
+    right: NDArray[np.int64],
+    group: NDArray[np.int64],
+) -> Floats | None:
+    """Evidence (T, 3) for "not swapped" in one camera from projections (T, J, 2) of 3D points; None if too few."""
+    size = float(np.nanmedian(sizes)) if np.isfinite(sizes).any() else 1.0
+
+    def apart(i: NDArray[np.int64], j: NDArray[np.int64]) -> Floats:
+        return np.asarray(np.linalg.norm(xy[:, i] - projected[:, j], axis=-1))
+
+    same = np.stack([apart(left, left), apart(right, right)])
+    cross = np.stack([apart(left, right), apart(right, left)])
+    fair = np.isfinite(same).all(0) & np.isfinite(cross).all(0)
+    if fair.sum() < 10:
+        return None
+    best = np.minimum(np.sqrt((same**2).mean(0)), np.sqrt((cross**2).mean(0)))
+    scale = max(float(np.median(best[fair])) / 1.1774, 0.002 * size)
+    a = np.where(fair, _cost(same, scale).sum(0), np.nan)
+    b = np.where(fair, _cost(cross, scale).sum(0), np.nan)
+    return pair_evidence(a, b, group)
