@@ -11,6 +11,7 @@
 
 #include "sportcore/camera.h"
 #include "sportcore/error.h"
+#include "sportcore/least_squares.h"
 
 namespace sportcore::bindings {
 
@@ -49,6 +50,10 @@ inline void check_shape(const py::array& a, const char* name, const std::vector<
   for (std::size_t i = 0; i < shape.size(); ++i) want += (i ? ", " : "") + (shape[i] < 0 ? "N" : std::to_string(shape[i]));
   throw InputError(std::string(name) + " must have the shape " + want + "), got " + shape_text(a) + ".");
 }
+
+/// "trivial", "huber", "cauchy" or "geman_mcclure"; another name raises InputError.
+Loss loss_from_name(const std::string& name);
+std::string loss_name(Loss loss);
 
 /// Adds to an options class: __init__ from keyword arguments (a misspelt one raises InputError and names the options
 /// there are), __repr__, to_dict, __eq__ and pickling. `fields` are the names bound before with def_readwrite.

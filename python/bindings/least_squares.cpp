@@ -6,7 +6,6 @@
 #include "bindings.h"
 
 namespace sportcore::bindings {
-namespace {
 
 Loss loss_from_name(const std::string& name) {
   if (name == "trivial") return Loss::kTrivial;
@@ -15,6 +14,13 @@ Loss loss_from_name(const std::string& name) {
   if (name == "geman_mcclure") return Loss::kGemanMcClure;
   throw InputError("Unknown loss '" + name + "'.", "Use trivial, huber, cauchy or geman_mcclure.");
 }
+
+std::string loss_name(Loss loss) {
+  const char* names[] = {"trivial", "huber", "cauchy", "geman_mcclure"};
+  return names[static_cast<int>(loss)];
+}
+
+namespace {
 
 py::dict minimize(const py::function& residuals, const py::function& jacobian, const Array<double>& x0,
                   const std::string& loss, double loss_scale, int block_size, const LmOptions& options) {

@@ -15,4 +15,6 @@ PYBIND11_MODULE(_core, m) {
   b::register_camera(m);
   b::register_calibrate(m);
   b::register_least_squares(m);
+  b::register_reproject(m);
+  b::register_triangulate(m);
 }
