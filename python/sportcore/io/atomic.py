@@ -352,9 +352,10 @@ def load_npz(path: str | os.PathLike[str], *, required: tuple[str, ...] = ()) ->
         InputError: missing, truncated or not an .npz file, or one of ``required`` is not in it.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("a single array")
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("a single array")
+        with archive:
             arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise InputError(f"{path}: does not exist. Check the path.") from None

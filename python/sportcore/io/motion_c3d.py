@@ -26,7 +26,7 @@ def write_c3d(
     *,
     units: str = "mm",
     up: str = "z",
-    gaps: str = "empty",
+    fill: str = "empty",
     max_gap_s: float = 0.2,
     fps: float | None = None,
 ) -> ExportReport:
@@ -40,7 +40,7 @@ def write_c3d(
         path: the ``.c3d`` file.
         units: ``"mm"`` (customary) or ``"m"``.
         up: ``"z"`` or ``"y"``, see :func:`sportcore.io.write_trc`.
-        gaps: as for :func:`sportcore.io.write_trc`.
+        fill: as for :func:`sportcore.io.write_trc`.
         max_gap_s: longest gap to fill, s.
         fps: frame rate when the points have none.
 
@@ -51,7 +51,7 @@ def write_c3d(
     """
     ezc3d = require("ezc3d", "io")
     check_units(units)
-    xyz, joints, rate, _, interpolated = prepare_export(points, gaps=gaps, max_gap_s=max_gap_s, fps=fps)
+    xyz, joints, rate, _, interpolated = prepare_export(points, fill=fill, max_gap_s=max_gap_s, fps=fps)
     there = np.isfinite(xyz).all(-1)
     values = np.where(there[..., None], to_file_axes(xyz, up) * UNITS_PER_METRE[units], 0.0)
     T, J = values.shape[:2]
@@ -70,8 +70,8 @@ def write_c3d(
     with atomic_path(target) as temporary:
         file.write(str(temporary))
         _verify(ezc3d, temporary, target, (4, J, T))
-    if gaps != "empty":
-        write_gap_sidecar(target, interpolated, joints, gaps)
+    if fill != "empty":
+        write_gap_sidecar(target, interpolated, joints, fill)
     return ExportReport(str(target), interpolated, ~there)
 
 

@@ -28,7 +28,7 @@ def write_trc(
     *,
     units: str = "m",
     up: str = "y",
-    gaps: str = "empty",
+    fill: str = "empty",
     max_gap_s: float = 0.2,
     fps: float | None = None,
 ) -> ExportReport:
@@ -39,7 +39,7 @@ def write_trc(
         path: the ``.trc`` file.
         units: ``"m"`` or ``"mm"``, written to the header.
         up: ``"y"`` for OpenSim (x, y, z of the file are y, z, x of the world), ``"z"`` to keep the axes.
-        gaps: ``"empty"`` leaves missing samples as empty cells; ``"pchip"`` and ``"linear"`` interpolate gaps of
+        fill: ``"empty"`` leaves missing samples as empty cells; ``"interpolate"`` and ``"linear"`` fill gaps of
             at most ``max_gap_s`` and list them in ``<path>.gaps.json``.  OpenSim's inverse kinematics takes an
             empty cell as "not seen in this frame" and stops at the text NaN, which is never written.
         max_gap_s: longest gap to fill, s.
@@ -55,7 +55,7 @@ def write_trc(
     check_units(units)
     if units == "cm":
         raise InputError('a .trc file is in "m" or "mm".')
-    xyz, joints, rate, times, interpolated = prepare_export(points, gaps=gaps, max_gap_s=max_gap_s, fps=fps)
+    xyz, joints, rate, times, interpolated = prepare_export(points, fill=fill, max_gap_s=max_gap_s, fps=fps)
     values = to_file_axes(xyz, up) * UNITS_PER_METRE[units]
     target = Path(path)
     T, J = values.shape[:2]
@@ -72,8 +72,8 @@ def write_trc(
         cells = [f"{v:.{digits}f}" if np.isfinite(v) else "" for v in values[t].ravel()]
         lines.append(f"{t + 1}\t{times[t]:.6f}\t" + "\t".join(cells))
     write_text(target, "\n".join(lines) + "\n")
-    if gaps != "empty":
-        write_gap_sidecar(target, interpolated, joints, gaps)
+    if fill != "empty":
+        write_gap_sidecar(target, interpolated, joints, fill)
     return ExportReport(str(target), interpolated, ~np.isfinite(xyz).all(-1))
 
 
@@ -130,7 +130,7 @@ def write_points_csv(points: Points3D | Trajectories, path: PathLike, *, fps: fl
         InputError: no frame rate.
         WriteError: the disk is full or the folder is not writable.
     """
-    xyz, joints, _, times, interpolated = prepare_export(points, gaps="empty", max_gap_s=0.0, fps=fps)
+    xyz, joints, _, times, interpolated = prepare_export(points, fill="empty", max_gap_s=0.0, fps=fps)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["frame", "time_s", *[f"{j}_{axis}_m" for j in joints for axis in "xyz"]])

@@ -120,7 +120,7 @@ def write_colmap(rig: Rig, path: PathLike, *, has_pose: tuple[bool, ...]) -> Non
     """Write a COLMAP text model into the folder ``path``; its images are called ``<camera>.png``.
 
     Raises:
-        InputError: a camera without a pose, or one with 5 coefficients and k3 that no COLMAP model holds.
+        InputError: a camera without a pose.
     """
     lines = ["# Camera list with one line of data per camera:", "#   CAMERA_ID, MODEL, WIDTH, HEIGHT, PARAMS[]"]
     poses = ["# Image list with two lines of data per image:", "#   IMAGE_ID, QW, QX, QY, QZ, TX, TY, TZ, CAMERA_ID, NAME"]
@@ -128,10 +128,10 @@ def write_colmap(rig: Rig, path: PathLike, *, has_pose: tuple[bool, ...]) -> Non
         if not posed:
             raise InputError(f"{path}: camera {camera.name!r} has no pose; a COLMAP model needs one.")
         dist = camera.distortion
-        if dist.size == 0:
+        if camera.model == "fisheye":
+            model, parameters = "OPENCV_FISHEYE", np.pad(dist, (0, 4 - dist.size))
+        elif dist.size == 0:
             model, parameters = "PINHOLE", dist
-        elif camera.model == "fisheye":
-            model, parameters = "OPENCV_FISHEYE", dist
         elif dist.size == 4 or not dist[4:].any():
             model, parameters = "OPENCV", dist[:4]
         else:

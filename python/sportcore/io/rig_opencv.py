@@ -29,21 +29,26 @@ class _Storage:
         try:
             self._storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_READ)
             opened = self._storage.isOpened()
+            self.keys: list[str] = list(self._storage.root().keys()) if opened else []
         except (cv2.error, SystemError) as error:
             raise InputError(
                 f"{path}: is not a readable OpenCV file, perhaps truncated ({str(error).strip().splitlines()[-1]})."
             ) from None
         if not opened:
             raise InputError(f"{path}: is not a readable OpenCV YAML or XML file.")
-        self.keys: list[str] = list(self._storage.root().keys())
 
     def matrix(self, key: str) -> np.ndarray | None:
+        import cv2
+
         if key not in self.keys:
             return None
         node = self._storage.getNode(key)
-        value = node.mat()
-        if value is None and node.isSeq():
-            value = np.array([node.at(i).real() for i in range(node.size())])
+        try:
+            value = node.mat()
+            if value is None and node.isSeq():
+                value = np.array([node.at(i).real() for i in range(node.size())])
+        except cv2.error:
+            value = None
         if value is None:
             raise InputError(f"{self.path}: {key!r} is not a matrix.")
         return np.asarray(value, dtype=np.float64)

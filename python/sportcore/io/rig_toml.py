@@ -14,7 +14,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from sportcore.errors import InputError
-from sportcore.io.rig_common import UNITS_PER_METRE, PathLike, RawCamera, RigFile, build, check_units, rig_extent
+from sportcore.io.rig_common import UNITS_PER_METRE, PathLike, RawCamera, RigFile, build, check_units, numbers, rig_extent
 from sportcore.io.toml import dump_toml
 from sportcore.types import Camera, Rig
 
@@ -51,7 +51,7 @@ def read_rig_toml(path: PathLike, data: Mapping[str, Any], *, units: str | None,
         for key, table in tables.items()
         if (camera := _raw_camera(path, key, table, own, caliscope, notes, image_sizes)) is not None
     ]
-    translations = [np.ravel(r.t) for r in raw if r.t is not None and np.size(r.t) == 3]
+    translations = [numbers(path, f"camera {r.name!r}: translation", r.t, 3) for r in raw if r.t is not None]
     format, chosen = _format_and_units(path, tables, metadata, own, caliscope, translations, units, notes)
     return build(path, format, raw, units=chosen, notes=notes, metadata=metadata)
 

@@ -14,8 +14,8 @@ from sportcore.io.keypoint_tables import skeleton_from_names
 from sportcore.io.rig_common import PathLike
 from sportcore.types import Points3D, PointStatus
 
-#: How gaps are exported: as they are, or short ones interpolated (shape-preserving cubic, or straight lines).
-GAP_POLICIES = ("empty", "pchip", "linear")
+#: How gaps are exported: as they are, or short ones interpolated by a shape-preserving cubic or straight lines.
+FILL_POLICIES = ("empty", "interpolate", "linear")
 #: World (Z up) -> OpenSim's axes (Y up): x, y, z become z, x, y of the file; a rotation, no reflection.
 _Y_UP_FROM_Z_UP = (1, 2, 0)
 
@@ -119,15 +119,15 @@ def fill_gaps(
 
 
 def prepare_export(
-    points: Points3D | Trajectories, *, gaps: str, max_gap_s: float, fps: float | None
+    points: Points3D | Trajectories, *, fill: str, max_gap_s: float, fps: float | None
 ) -> tuple[NDArray[np.float64], tuple[str, ...], float, NDArray[np.float64], NDArray[np.bool_]]:
     """Return xyz (T, J, 3) m, names, fps, times (T,) s and the interpolated mask, by the gap policy.
 
     Raises:
         InputError: no frame rate, no frame, or an unknown policy.
     """
-    if gaps not in GAP_POLICIES:
-        raise InputError(f"gaps={gaps!r} is not known; use one of {', '.join(GAP_POLICIES)}.")
+    if fill not in FILL_POLICIES:
+        raise InputError(f"fill={fill!r} is not known; use one of {', '.join(FILL_POLICIES)}.")
     joints = points.skeleton.joints if isinstance(points, Points3D) else points.joints
     rate = fps if fps is not None else points.fps
     if rate is None or not np.isfinite(rate) or rate <= 0:
@@ -141,8 +141,9 @@ def prepare_export(
         there &= points.ok
     xyz[~there] = np.nan
     interpolated = np.zeros(there.shape, bool)
-    if gaps != "empty":
-        xyz, interpolated = fill_gaps(xyz, times, method=gaps, max_gap_s=max_gap_s)
+    if fill != "empty":
+        method = "linear" if fill == "linear" else "pchip"
+        xyz, interpolated = fill_gaps(xyz, times, method=method, max_gap_s=max_gap_s)
     return xyz, joints, float(rate), times, interpolated
 
 
