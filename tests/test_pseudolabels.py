@@ -161,7 +161,8 @@ def test_metres_or_baselines():
 @settings(max_examples=60, deadline=None)
 @given(
     n=st.integers(60, 4000), val=st.floats(0.05, 0.3), test=st.sampled_from([0.0, 0.1, 0.25]),
-    guard=st.integers(0, 10), block=st.integers(20, 120), length=st.integers(1, 81), stride=st.integers(1, 30),
+    guard=st.integers(0, 10), block=st.integers(20, 120), length=st.integers(1, 81),
+    stride=st.integers(1, 30),
 )  # fmt: skip
 def test_split_and_clips(n, val, test, guard, block, length, stride):
     options = PseudoLabelOptions(val_fraction=val, test_fraction=test, guard_frames=guard, block_frames=block)
@@ -251,7 +252,12 @@ def test_files(tmp_path):
     back = PseudoLabels.load(path)
     for name in ("xy", "score", "K", "image_size", "pose_cam_m", "weight", "split"):
         assert np.array_equal(getattr(back, name), getattr(labels, name), equal_nan=name in ("xy", "pose_cam_m"))
-    assert (back.options, back.gates, back.names, back.fps) == (labels.options, labels.gates, labels.names, 50.0)
+    assert (back.options, back.gates, back.names, back.fps) == (
+        labels.options,
+        labels.gates,
+        labels.names,
+        50.0,
+    )
     assert back.digest() == labels.digest() != labels.with_split(Part.TEST).digest()
     assert back.summary()["gates"]["status_too_few_views"] == 17
     path.write_bytes(path.read_bytes()[:500])
@@ -264,7 +270,8 @@ def test_files(tmp_path):
 
 def test_validation():
     for bad in (
-        {"max_sigma_mm": 0}, {"min_views": 1}, {"val_fraction": 1.0}, {"val_fraction": 0.5, "test_fraction": 0.4},
+        {"max_sigma_mm": 0}, {"min_views": 1}, {"val_fraction": 1.0},
+        {"val_fraction": 0.5, "test_fraction": 0.4},
         {"guard_frames": -1}, {"scale": "feet"}, {"smooth_cutoff_hz": -2}, {"min_observed_joints": 0},
     ):  # fmt: skip
         with pytest.raises(InputError):

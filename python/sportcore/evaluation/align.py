@@ -1,7 +1,7 @@
 """Least-squares alignment of point sets: the similarity behind every Procrustes metric.
 
-Source: S. Umeyama, "Least-squares estimation of transformation parameters between two point patterns",
-IEEE PAMI 13(4), 1991, eqs. (34)-(43). The handedness is fixed in rotation *and* scale: where the best orthogonal
+Source: S. Umeyama, "Least-squares estimation of transformation parameters between two point patterns", IEEE
+PAMI 13(4), 1991, eqs. (34)-(43). The handedness is fixed in rotation *and* scale: where the best orthogonal
 map is a reflection, the smallest singular value counts negative in both.
 """
 
@@ -59,8 +59,8 @@ def umeyama(
         min_points: sets with fewer complete pairs get NaN.
 
     Returns:
-        The similarity. Its entries are NaN for sets with too few pairs or without extent. A set of points on one
-        line still aligns with the least error, but its rotation about that line is arbitrary.
+        The similarity. Its entries are NaN for sets with too few pairs or without extent. A set of points on
+        one line still aligns with the least error, but its rotation about that line is arbitrary.
 
     Raises:
         InputError: the shapes do not fit.
@@ -70,7 +70,7 @@ def umeyama(
     if a.ndim < 2 or a.shape[-1] != 3 or b.shape[-1:] != (3,) or a.shape[-2] != b.shape[-2]:
         raise InputError(f"Expected two (..., N, 3) point sets of equal length, got {a.shape} and {b.shape}.")
     a, b = np.broadcast_arrays(a, b)
-    valid = np.isfinite(a).all(-1) & np.isfinite(b).all(-1)
+    valid = np.asarray(np.isfinite(a).all(-1) & np.isfinite(b).all(-1))
     w = valid.astype(np.float64)
     if weights is not None:
         given = np.asarray(weights, dtype=np.float64)
@@ -79,7 +79,7 @@ def umeyama(
         w = w * np.where(np.isfinite(given), given, 0.0)
     n_points = np.count_nonzero(w > 0, axis=-1)
     total = w.sum(-1)
-    enough = (n_points >= min_points) & (total > 0)
+    enough = np.asarray((n_points >= min_points) & (total > 0))
     w = w / np.where(total > 0, total, 1.0)[..., None]
     a = np.where(valid[..., None], a, 0.0)
     b = np.where(valid[..., None], b, 0.0)

@@ -1,8 +1,9 @@
 """Joint angles, as a coach reads them: the angle between the two segments that meet in a joint, in degrees.
 
-180 degrees is a straight limb. The hip angle is taken between thigh and trunk (hip to the shoulder of the same side),
-the shoulder angle between upper arm and trunk (shoulder to the hip of the same side), the ankle angle between shank
-and foot. These are included angles: they carry no direction (flexion or hyper-extension) and no axial rotation.
+180 degrees is a straight limb. The hip angle is taken between thigh and trunk (hip to the shoulder of the
+same side), the shoulder angle between upper arm and trunk (shoulder to the hip of the same side), the ankle
+angle between shank and foot. These are included angles: they carry no direction (flexion or hyper-extension)
+and no axial rotation.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ def joint_angles_deg(points: ArrayLike, skeleton: str | Skeleton = H36M17) -> di
         skeleton: joint order; angles whose joints it lacks (the ankle without a toe) are left out.
 
     Returns:
-        ``{"left_knee": (...) degrees in [0, 180], ...}``, NaN where one of the three joints is missing or coincides
-        with the vertex.
+        ``{"left_knee": (...) degrees in [0, 180], ...}``, NaN where one of the three joints is missing or
+        coincides with the vertex.
 
     Raises:
         InputError: the joint axis does not fit the skeleton.
@@ -65,7 +66,7 @@ def joint_angles_deg(points: ArrayLike, skeleton: str | Skeleton = H36M17) -> di
     for name, (a, b, c) in _angle_triples(skel).items():
         u = x[..., a, :] - x[..., b, :]
         v = x[..., c, :] - x[..., b, :]
-        # atan2 of sine and cosine keeps full precision near 0 and 180 degrees, where arccos loses half the digits.
+        # atan2 of sine and cosine keeps full precision near 0 and 180 degrees, where arccos loses digits.
         sine = np.linalg.norm(np.cross(u, v), axis=-1)
         cosine = np.einsum("...i,...i->...", u, v)
         angle = np.degrees(np.arctan2(sine, cosine))
@@ -74,10 +75,8 @@ def joint_angles_deg(points: ArrayLike, skeleton: str | Skeleton = H36M17) -> di
     return out
 
 
-def joint_angle_errors_deg(
-    pred: ArrayLike, truth: ArrayLike, skeleton: str | Skeleton = H36M17
-) -> dict[str, float]:
-    """Mean absolute difference of each joint angle, degrees, over all frames in which both are defined.
+def joint_angle_errors_deg(pred: ArrayLike, truth: ArrayLike, skeleton: str | Skeleton = H36M17) -> dict[str, float]:
+    """Mean absolute difference of each joint angle, degrees, over the frames in which both are defined.
 
     Needs no alignment: angles do not change under a similarity.
     """

@@ -22,17 +22,19 @@ class CameraErrors:
     """Errors of C estimated cameras.
 
     Attributes:
-        relative_rotation_deg: (C, C) angle between estimated and true relative rotation of each pair; needs no gauge.
+        relative_rotation_deg: (C, C) angle between estimated and true relative rotation of each pair; needs
+            no gauge.
         rotation_deg: (C,) angle left after the similarity.
         centre_mm: (C,) distance of the camera centres after the similarity, in the scale of the truth.
-        gauge: ``"centres"``: the similarity is fitted to the centres (three or more that do not stand on one line);
-            ``"rotations"``: its rotation is the mean of the rotation differences, scale and shift from the centres.
+        gauge: ``"centres"``: the similarity is fitted to the centres (three or more that do not stand on one
+            line); ``"rotations"``: its rotation is the mean of the rotation differences, scale and shift from
+            the centres.
         similarity: maps the estimated world to the true world.
-        published_e_r_rad: E_R as the published code of Suzuki et al. (CVPRW 2024) computes it: the mean *angle divided by
-            the square root of two*, in radians. It is smaller than the angle; given for comparison only, and NaN
-            where their similarity (fitted to the centres) does not exist.
-        published_e_t_mm: E_t of the same code: mean length of the difference of the translation vectors t, after the
-            similarity; NaN likewise.
+        published_e_r_rad: E_R as the published code of Suzuki et al. (CVPRW 2024) computes it: the mean
+            *angle divided by the square root of two*, in radians. It is smaller than the angle; given for
+            comparison only, and NaN where their similarity (fitted to the centres) does not exist.
+        published_e_t_mm: E_t of the same code: mean length of the difference of the translation vectors t,
+            after the similarity; NaN likewise.
     """
 
     relative_rotation_deg: FloatArray

@@ -1,8 +1,8 @@
 """Errors of 3D poses against a truth. Poses are metres; errors are millimetres, as the field prints them.
 
-Every function takes poses of shape (..., T, J, 3) with NaN where a joint is missing, leaves missing joints out, and
-returns NaN where nothing is left to compare. :func:`joint_errors_mm` holds the definitions; the others are means
-of it over frames and joints, one value for each leading index.
+Every function takes poses of shape (..., T, J, 3) with NaN where a joint is missing, leaves missing joints
+out, and returns NaN where nothing is left to compare. :func:`joint_errors_mm` holds the definitions; the
+others are means of it over frames and joints, one value for each leading index.
 
 ========  ==========================================================================================
 align     what is removed before the distance is taken
@@ -49,7 +49,9 @@ EXCLUSION_PRESETS: dict[str, tuple[str, ...]] = {
     "asp": ("nose", "head"),
     "runner": ("spine", "head"),
 }
-"""Joints that Suzuki et al. leave out: ``asp`` for ASPset-510 (H36M joints 9, 10), ``runner`` for their runners (7, 10)."""
+"""Joints that Suzuki et al. leave out: ``asp`` for ASPset-510 (H36M joints 9, 10), ``runner`` for their
+runners (7, 10).
+"""
 
 
 def excluded_joints(exclude: str | Iterable[str] | None, skeleton: str | Skeleton = H36M17) -> tuple[int, ...]:
@@ -80,7 +82,7 @@ def _pair(pred: ArrayLike, truth: ArrayLike) -> tuple[FloatArray, FloatArray]:
             "Bring both to the same frames and the same joints first.",
         )
     p, y = np.broadcast_arrays(p, y)
-    valid = np.isfinite(p).all(-1) & np.isfinite(y).all(-1)
+    valid = np.asarray(np.isfinite(p).all(-1) & np.isfinite(y).all(-1))
     return np.where(valid[..., None], p, np.nan), np.where(valid[..., None], y, np.nan)
 
 
@@ -119,13 +121,14 @@ def joint_errors_mm(
         pred_m: (..., T, J, 3) predicted joints, metres, NaN where missing.
         truth_m: (..., T, J, 3) true joints, metres, NaN where missing.
         align: what is removed first, see the table of this module.
-        root: index of the root joint for ``"root"`` and ``"scale"``; None when the poses are root-relative already.
+        root: index of the root joint for ``"root"`` and ``"scale"``; None when the poses are root-relative
+            already.
         exclude: joints to leave out of alignment and error: a preset name or joint names.
         skeleton: joint order of the poses, needed to resolve ``exclude``.
 
     Returns:
-        (..., T, J') millimetres for the J' joints kept. NaN where a joint is missing or the alignment is undetermined
-        (root missing; fewer than three joints in a frame).
+        (..., T, J') millimetres for the J' joints kept. NaN where a joint is missing or the alignment is
+        undetermined (root missing; fewer than three joints in a frame).
 
     Raises:
         InputError: shapes that do not fit, an unknown alignment, joint or preset.
@@ -158,7 +161,9 @@ def mpjpe(
     exclude: str | Iterable[str] | None = None,
     skeleton: str | Skeleton = H36M17,
 ) -> FloatArray:
-    """Mean per-joint position error after removing the root, mm, shape (...). Arguments: :func:`joint_errors_mm`."""
+    """Mean per-joint position error after removing the root, mm, shape (...). Arguments:
+    :func:`joint_errors_mm`.
+    """
     errors = joint_errors_mm(pred_m, truth_m, align="root", root=root, exclude=exclude, skeleton=skeleton)
     return _nanmean(errors, (-1, -2))
 
@@ -197,8 +202,9 @@ def spa_mpjpe(
 ) -> FloatArray:
     """MPJPE after ONE similarity for the whole sequence of T frames, mm, shape (...).
 
-    Measures how consistent a reconstructed sequence is as a whole. The published code flips the rotation but not the
-    scale when the best orthogonal map is a reflection; here both are right (see :mod:`sportcore.evaluation.align`).
+    Measures how consistent a reconstructed sequence is as a whole. The published code flips the rotation but
+    not the scale when the best orthogonal map is a reflection; here both are right (see
+    :mod:`sportcore.evaluation.align`).
     """
     errors = joint_errors_mm(pred_m, truth_m, align="sequence", exclude=exclude, skeleton=skeleton)
     return _nanmean(errors, (-1, -2))

@@ -32,8 +32,8 @@ class EvaluationResult:
     """Errors per sequence and in the mean.
 
     Attributes:
-        rows: ``{sequence name: {metric: value}}``; the unit stands in the metric's name; NaN where nothing could be
-            compared.
+        rows: ``{sequence name: {metric: value}}``; the unit stands in the metric's name; NaN where nothing
+            could be compared.
         mean: ``{metric: value}``, the mean over the sequences that have a value.
         per_joint_pa_mm: ``{joint: mm}``, error of each joint after per-frame alignment, over all sequences.
         excluded: names of the joints left out.
@@ -91,14 +91,14 @@ def evaluate(
     """Compute every metric for one or several sequences.
 
     Args:
-        pred_m: (T, J, 3) or (S, T, J, 3) predicted joints, metres, NaN where missing. The S sequences are, for
-            instance, the cameras of a recording.
-        truth_m: the truth in the same shape and, for MPJPE, in the same axes (camera frame). A (T, J, 3) truth serves
-            all sequences.
+        pred_m: (T, J, 3) or (S, T, J, 3) predicted joints, metres, NaN where missing. The S sequences are,
+            for instance, the cameras of a recording.
+        truth_m: the truth in the same shape and, for MPJPE, in the same axes (camera frame). A (T, J, 3)
+            truth serves all sequences.
         skeleton: joint order of both.
         names: S names of the sequences.
-        exclude: joints to leave out of the position errors: preset ``"asp"`` or ``"runner"``, or joint names. Joint
-            angles are not touched by it.
+        exclude: joints to leave out of the position errors: preset ``"asp"`` or ``"runner"``, or joint names.
+            Joint angles are not touched by it.
         fps: frames per second, for the velocity error in mm/s; per frame it is always given.
         root: index of the root joint; None for poses that are root-relative already.
 
@@ -140,7 +140,7 @@ def evaluate(
             columns[f"{name}_angle_deg"] = np.array([_mean([a[s] for s in sides]) for a in angles])
     rows = {label: {m: float(v[i]) for m, v in columns.items()} for i, label in enumerate(labels)}
     mean = {m: _mean(v) for m, v in columns.items()}
-    both = np.isfinite(p).all(-1) & np.isfinite(y).all(-1)
+    both = np.asarray(np.isfinite(p).all(-1) & np.isfinite(y).all(-1))
     aligned = joint_errors_mm(p, y, align="frame", exclude=exclude, skeleton=skel)
     per_joint = {skel.joints[j]: _mean(aligned[..., i].ravel()) for i, j in enumerate(kept)}
     frames = {label: int(both[i][:, kept].any(-1).sum()) for i, label in enumerate(labels)}

@@ -24,7 +24,7 @@ from .split import Part, blocks
 __all__ = ["PseudoLabels"]
 
 FORMAT = "sportcore-pseudolabels-1"
-_ARRAYS = ("xy", "score", "K", "image_size", "pose_cam_m", "weight", "split")
+_ARRAYS = ("xy", "score", "K", "image_size", "pose_cam_m", "weight", "split", "up_cam")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,14 +36,16 @@ class PseudoLabels:
         score: (C, T, 17) in [0, 1], 0 where missing.
         K: (C, 3, 3) intrinsics of the undistorted cameras, px.
         image_size: (C, 2) width and height, px.
-        pose_cam_m: (C, T, 17, 3) joints in the camera frame, metres (or baselines, see ``options.scale``); NaN where
-            there is no label.
+        pose_cam_m: (C, T, 17, 3) joints in the camera frame, metres (or baselines, see ``options.scale``);
+            NaN where there is no label.
         weight: (C, T, 17) in [0, 1], 0 where there is no label.
         split: (T,) values of :class:`sportcore.pseudolabels.Part`.
+        up_cam: (C, 3) unit vector of the vertical in each camera frame; zero where it is not known.
         fps: frames per second.
         names: C camera names.
         options: how the labels were made.
-        gates: how many of the T x 17 joints failed each gate (the first one they failed), and how many passed.
+        gates: how many of the T x 17 joints failed each gate (the first one they failed), and how many
+            passed.
     """
 
     xy: NDArray[np.float64]
@@ -53,6 +55,7 @@ class PseudoLabels:
     pose_cam_m: NDArray[np.float64]
     weight: NDArray[np.float64]
     split: NDArray[np.uint8]
+    up_cam: NDArray[np.float64] | None = None
     fps: float | None = None
     names: tuple[str, ...] = ()
     options: PseudoLabelOptions = field(default_factory=PseudoLabelOptions)
@@ -68,7 +71,10 @@ class PseudoLabels:
             "pose_cam_m": ((C, T, 17, 3), np.float64),
             "weight": ((C, T, 17), np.float64),
             "split": ((T,), np.uint8),
+            "up_cam": ((C, 3), np.float64),
         }
+        if self.up_cam is None:
+            object.__setattr__(self, "up_cam", np.zeros((C, 3)))
         for name, (shape, dtype) in shapes.items():
             value = np.array(getattr(self, name), dtype=dtype)
             if value.shape != shape:
@@ -102,7 +108,9 @@ class PseudoLabels:
         return np.asarray(self.weight > 0)
 
     def root_relative(self) -> NDArray[np.float64]:
-        """(C, T, 17, 3) labels relative to the pelvis, metres, NaN where a joint or the pelvis has no label."""
+        """(C, T, 17, 3) labels relative to the pelvis, metres, NaN where a joint or the pelvis has no
+        label.
+        """
         shown = np.where(self.labelled[..., None], self.pose_cam_m, np.nan)
         return np.asarray(shown - shown[..., :1, :])
 

@@ -26,9 +26,9 @@ def make_pseudolabels(
 ) -> PseudoLabels:
     """Labels for a monocular lifter from a multi-view reconstruction.
 
-    Each triangulated joint that passes the gates is carried into every camera, ``R_c X + t_c``, and weighted by its
-    certainty relative to the pelvis. Joints without a label keep weight 0; nothing is filled in. Other skeletons than
-    Human3.6M-17 are converted by name, in 2D and in 3D.
+    Each triangulated joint that passes the gates is carried into every camera, ``R_c X + t_c``, and weighted
+    by its certainty relative to the pelvis. Joints without a label keep weight 0; nothing is filled in. Other
+    skeletons than Human3.6M-17 are converted by name, in 2D and in 3D.
 
     Args:
         keypoints: 2D observations of C cameras over T frames.
@@ -40,7 +40,8 @@ def make_pseudolabels(
         The labels, with a count of what each gate took.
 
     Raises:
-        InputError: cameras or frames that do not fit, a recording too short for the split, or a smoothing without fps.
+        InputError: cameras or frames that do not fit, a recording too short for the split, or a smoothing
+            without fps.
     """
     options = options or PseudoLabelOptions()
     rig = _matched(keypoints, rig)
@@ -88,7 +89,8 @@ def make_pseudolabels(
     sizes = keypoints.image_sizes if keypoints.image_sizes is not None else rig.image_sizes
     labels = PseudoLabels(
         xy=keypoints.xy, score=keypoints.score, K=rig.K, image_size=sizes, pose_cam_m=pose, weight=weights,
-        split=split, fps=keypoints.fps or points.fps, names=rig.names, options=options, gates=gates,
+        split=split, up_cam=rig.R[:, :, 2], fps=keypoints.fps or points.fps, names=rig.names, options=options,
+        gates=gates,
     )  # fmt: skip
     log.info("pseudo-labels: %s", labels.summary())
     return labels
@@ -118,7 +120,7 @@ def _gate(points: Points3D, options: PseudoLabelOptions) -> tuple[NDArray[np.boo
     for status in PointStatus:
         if status != PointStatus.OK:
             take(f"status_{status.name.lower()}", points.status == status)
-    take("not_finite", ~np.isfinite(points.xyz).all(-1))
+    take("not_finite", np.asarray(~np.isfinite(points.xyz).all(-1)))
     take("views", np.asarray(points.n_views < options.min_views))
     if options.max_sigma_mm is not None:
         sigma = points.sigma_m * 1000

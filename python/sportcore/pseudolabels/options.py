@@ -17,23 +17,24 @@ class PseudoLabelOptions:
     Attributes:
         max_sigma_mm: a joint whose position is less certain than this (largest standard deviation of its
             covariance) is no label. None lets every covariance pass.
-        max_residual_px: a joint whose root-mean-square reprojection error over its inlier views is larger is no label.
-            None switches the gate off.
+        max_residual_px: a joint whose root-mean-square reprojection error over its inlier views is larger is
+            no label. None switches the gate off.
         min_views: fewest inlier views of a label.
-        sigma_half_weight_mm: a joint with this standard deviation (root of the mean variance over the axes, root joint
-            included) counts half as much as a certain one; ``w = 1 / (1 + (sigma / this)^2)``. None: all labels count fully.
+        sigma_half_weight_mm: a joint with this standard deviation (root of the mean variance over the axes,
+            root joint included) counts half as much as a certain one; ``w = 1 / (1 + (sigma / this)^2)``.
+            None: all labels count fully.
         min_observed_joints: a camera frame with fewer 2D joints has nothing to learn from and gets weight 0.
         min_depth_m: labels nearer to the camera plane than this (or behind it) are dropped for that camera.
-        smooth_cutoff_hz: half-amplitude frequency of a covariance-weighted Whittaker smoothing over time; None: off. Gaps
-            stay gaps.
+        smooth_cutoff_hz: half-amplitude frequency of a covariance-weighted Whittaker smoothing over time;
+            None: off. Gaps stay gaps.
         val_fraction: share of the frames held out to choose the best model.
         test_fraction: share of the frames held out from training and choice, for the final comparison.
         guard_frames: frames between the parts that belong to none.
         block_frames: shortest held-out block the split aims at when a recording is long enough for several.
         max_cycles: most repetitions of train - val - test over the recording.
-        scale: ``"metric"``: labels in metres; ``"baseline"``: in units of the distance between the first two cameras, as
-            the published code of Suzuki et al. (CVPRW 2024) has them (a trap: the model has to learn a new output
-            scale, and only scale-free errors mean anything afterwards).
+        scale: ``"metric"``: labels in metres; ``"baseline"``: in units of the distance between the first two
+            cameras, as the published code of Suzuki et al. (CVPRW 2024) has them (a trap: the model has to
+            learn a new output scale, and only scale-free errors mean anything afterwards).
     """
 
     max_sigma_mm: float | None = 60.0
@@ -73,10 +74,10 @@ class PseudoLabelOptions:
 
     @classmethod
     def published(cls) -> PseudoLabelOptions:
-        """As the published runner experiment: every triangulated joint counts fully, the last tenth chooses the model.
+        """As the published runner experiment: every joint counts fully, the last tenth chooses the model.
 
-        Labels are in units of the camera baseline, and nothing is held out for the comparison: evaluate on another
-        recording.
+        Labels are in units of the camera baseline, and nothing is held out for the comparison: evaluate on
+        another recording.
         """
         return cls(
             max_sigma_mm=None, max_residual_px=None, sigma_half_weight_mm=None, min_observed_joints=1,

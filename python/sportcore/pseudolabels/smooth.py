@@ -18,9 +18,10 @@ def whittaker_smooth(
 ) -> NDArray[np.float64]:
     """Weighted Whittaker smoothing: minimise ``sum w (x - y)^2 + lambda sum (D^order x)^2`` over time.
 
-    ``lambda`` follows from the half-amplitude frequency: with equal weights a sine of ``cutoff_hz`` keeps half of its
-    amplitude, ``lambda (2 sin(pi f / fps))^(2 order) = 1``. Weights are relative: only their ratio to the median of
-    the trajectory counts. Source: P. H. C. Eilers, "A perfect smoother", Analytical Chemistry 75, 2003.
+    ``lambda`` follows from the half-amplitude frequency: with equal weights a sine of ``cutoff_hz`` keeps
+    half of its amplitude, ``lambda (2 sin(pi f / fps))^(2 order) = 1``. Weights are relative: only their
+    ratio to the median of the trajectory counts. Source: P. H. C. Eilers, "A perfect smoother", Analytical
+    Chemistry 75, 2003.
 
     Args:
         values: (T, N, D) trajectories, NaN where missing.
@@ -30,7 +31,8 @@ def whittaker_smooth(
         order: order of the difference that is kept small.
 
     Returns:
-        (T, N, D). Missing samples stay missing; a trajectory with ``order`` samples or fewer is returned as it is.
+        (T, N, D). Missing samples stay missing; a trajectory with ``order`` samples or fewer is returned as
+        it is.
 
     Raises:
         InputError: shapes, cutoff or weights that make no sense.

@@ -1,4 +1,6 @@
-"""Which frames train, which choose, which judge: contiguous blocks of time, and clips that never cross them."""
+"""Which frames train, which choose, which judge: contiguous blocks of time, and clips that never cross
+them.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +29,10 @@ class Part(IntEnum):
 
 
 def split_time(n_frames: int, options: PseudoLabelOptions) -> NDArray[np.uint8]:
-    """Divide a recording into blocks of time: train, val, test, again and again, with guard frames between them.
+    """Divide a recording into blocks of time: train, val, test, again and again, guard frames between.
 
-    A long recording gets several cycles so that each part sees all of its activities; a short one gets a single
-    cycle. The split depends on the number of frames and the options only.
+    A long recording gets several cycles so that each part sees all of its activities; a short one gets a
+    single cycle. The split depends on the number of frames and the options only.
 
     Args:
         n_frames: T.
@@ -83,9 +85,9 @@ def blocks(split: ArrayLike, part: int) -> list[tuple[int, int]]:
 def clip_starts(split: ArrayLike, part: int, n_frames: int, stride: int) -> NDArray[np.int64]:
     """Clips of one part: (N, 2) first frame and number of frames.
 
-    Clips are ``n_frames`` long, begin every ``stride`` frames, and the last one of a block ends with the block. A block
-    shorter than a clip gives one short clip, which the reader pads. No clip leaves its block, so that no frame
-    of one part is seen through a clip of another.
+    Clips are ``n_frames`` long, begin every ``stride`` frames, and the last one of a block ends with the
+    block. A block shorter than a clip gives one short clip, which the reader pads. No clip leaves its block,
+    so that no frame of one part is seen through a clip of another.
     """
     if n_frames < 1 or stride < 1:
         raise InputError(f"Clips need n_frames >= 1 and stride >= 1, got {n_frames} and {stride}.")

@@ -1,10 +1,13 @@
 """The training loss of the pseudo-label system, with weights and without trouble from missing labels.
 
-Source: Suzuki et al., CVPRW (CVsports) 2024, and MotionAGFormer (WACV 2024): MPJPE + 0.5 N-MPJPE + 20 velocity over all
-17 joints. All three terms are lengths in the unit of the poses, so their ratio does not depend on that unit; the velocity is
-a displacement *per frame*, and with it the factor 20: at another frame rate the same motion moves less per frame.
+Source: Suzuki et al., CVPRW (CVsports) 2024, and MotionAGFormer (WACV 2024): MPJPE + 0.5 N-MPJPE + 20
+    velocity over all
+17 joints. All three terms are lengths in the unit of the poses, so their ratio does not depend on that unit;
+the velocity is a displacement *per frame*, and with it the factor 20: at another frame rate the same motion
+moves less per frame.
 
-Every loss takes poses (..., T, J, 3) and an optional weight (..., T, J). An entry with weight 0 may hold anything, NaN
+Every loss takes poses (..., T, J, 3) and an optional weight (..., T, J). An entry with weight 0 may hold
+anything, NaN
 included: it changes neither the value nor the gradient.
 """
 
@@ -52,7 +55,9 @@ def mpjpe(pred: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None 
 
 
 def n_mpjpe(pred: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
-    """MPJPE after one factor per frame, ``s = sum w <p, y> / sum w <p, p>``; the gradient flows through ``s`` as well."""
+    """MPJPE after one factor per frame, ``s = sum w <p, y> / sum w <p, p>``; the gradient flows through
+    ``s`` as well.
+    """
     p, y, w = _clean(pred, target, weight)
     heavy = w.unsqueeze(-1)
     both = (heavy * p * y).sum((-1, -2), keepdim=True)
