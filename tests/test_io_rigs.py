@@ -279,7 +279,7 @@ def test_names_that_are_awkward_in_toml(tmp_path: Path) -> None:
     path = write_rig(rig, tmp_path / "Calib.toml")
     assert read_rig(path).names == awkward
     assert sum(isinstance(v, dict) and "matrix" in v for k, v in read_toml(path).items() if k != "metadata") == 7
-    with pytest.raises(InputError, match="OpenCV file"):
+    with pytest.raises(InputError, match="key of an OpenCV"):
         write_rig(rig, tmp_path / "a.yml")
 
 

@@ -110,7 +110,10 @@ def skeleton_for(
 
 
 def skeleton_from_names(
-    name: str, joints: Sequence[str], bones: Sequence[tuple[int, int]] = (), joint_names: Mapping[str, str] | None = None
+    name: str,
+    joints: Sequence[str],
+    bones: Sequence[tuple[int, int]] = (),
+    joint_names: Mapping[str, str] | None = None,
 ) -> Skeleton:
     """Return the skeleton with these joint names in this order; a known one when it is equal.
 
@@ -208,7 +211,8 @@ def camera_sizes(
 ) -> NDArray[np.int64] | None:
     """Return (C, 2) image sizes from the argument or from the file, None when any is unknown."""
     out = []
-    for name, size in zip(names, found, strict=True):
+    for name, stored in zip(names, found, strict=True):
+        size: Any = stored
         if isinstance(given, Mapping):
             size = given.get(name, size)
         elif given is not None:

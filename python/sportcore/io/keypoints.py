@@ -240,7 +240,9 @@ def write_keypoints(keypoints: Keypoints2D, path: PathLike, *, format: str | Non
     target = Path(path)
     format = format or {".npz": "npz", ".json": "coco", "": "openpose"}.get(target.suffix.lower())
     if format not in WRITE_FORMATS:
-        raise InputError(f"{path}: the format to write is not known.", f"Pass format= one of {', '.join(WRITE_FORMATS)}.")
+        raise InputError(
+            f"{path}: the format to write is not known.", f"Pass format= one of {', '.join(WRITE_FORMATS)}."
+        )
     if format == "openpose":
         write_openpose(keypoints, target)
     elif format == "coco":

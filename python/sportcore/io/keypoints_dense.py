@@ -154,6 +154,4 @@ def read_image_array(
                 f"{path}: the coordinates are normalised (0 to 1), not pixels.", "Pass image_sizes=(width, height)."
             )
         xy = xy * sizes[:, None, None, :] - 0.5
-    return Keypoints2D(
-        xy, np.where(missing, 0.0, 1.0), chosen, fps=fps, image_sizes=sizes, names=tuple(camera_names)
-    )
+    return Keypoints2D(xy, np.where(missing, 0.0, 1.0), chosen, fps=fps, image_sizes=sizes, names=tuple(camera_names))

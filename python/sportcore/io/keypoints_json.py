@@ -91,7 +91,9 @@ def write_openpose(keypoints: Keypoints2D, path: PathLike) -> None:
                 (folder / f"{name}_{t:06d}_keypoints.json").write_text(text, encoding="utf-8")
 
 
-def read_coco(path: PathLike, data: dict[str, Any], skeleton: Any, joint_names: Any) -> tuple[list[CameraFrames], Skeleton]:
+def read_coco(
+    path: PathLike, data: dict[str, Any], skeleton: Any, joint_names: Any
+) -> tuple[list[CameraFrames], Skeleton]:
     """Read a COCO keypoint data set (images, annotations, categories).
 
     Images are grouped into cameras by the folder in ``file_name``; the frame is the number in the file name.
@@ -144,7 +146,8 @@ def _records(path: PathLike, data: dict[str, Any], key: str, needed: Sequence[st
 def write_coco(keypoints: Keypoints2D, path: PathLike) -> None:
     """Write a COCO keypoint data set: image ``<camera>/<frame>.jpg``, third value the score, 0 where missing."""
     skeleton = keypoints.skeleton
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for c, name in enumerate(keypoints.camera_names):
         for t in range(keypoints.n_frames):
             number = c * keypoints.n_frames + t
@@ -210,7 +213,8 @@ def read_mmpose(path: PathLike, data: dict[str, Any], skeleton: Any, joint_names
     info = data.get("instance_info")
     if not isinstance(info, list):
         raise InputError(f"{path}: is not MMPose output, the list 'instance_info' is missing.")
-    frames = info if info and "instances" in info[0] else [{"frame_id": 1, "instances": info}]
+    single = not (info and isinstance(info[0], dict) and "instances" in info[0])
+    frames: list[dict[str, Any]] = [{"frame_id": 1, "instances": info}] if single else info
     camera = CameraFrames(Path(path).stem.removeprefix("results_"))
     count = 0
     for frame in frames:
@@ -230,7 +234,9 @@ def read_mmpose(path: PathLike, data: dict[str, Any], skeleton: Any, joint_names
             identity = instance.get("track_id", instance.get("instance_id"))
             people.append(Person(xy, np.minimum(score, 1.0), identity if isinstance(identity, int) else None))
             count = count or len(score)
-        camera.people[int(frame["frame_id"])] = people
+        if not isinstance(frame.get("frame_id"), int):
+            raise InputError(f"{path}: a frame has no frame_id.")
+        camera.people[frame["frame_id"]] = people
     if not count:
         raise InputError(f"{path}: no person is in any frame.")
     names = (data.get("meta_info") or {}).get("keypoint_id2name") if isinstance(data.get("meta_info"), dict) else None

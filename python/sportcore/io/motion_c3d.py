@@ -14,6 +14,7 @@ from sportcore.io.trajectories import (
     Trajectories,
     from_file_axes,
     prepare_export,
+    present,
     to_file_axes,
     write_gap_sidecar,
 )
@@ -52,7 +53,7 @@ def write_c3d(
     ezc3d = require("ezc3d", "io")
     check_units(units)
     xyz, joints, rate, _, interpolated = prepare_export(points, fill=fill, max_gap_s=max_gap_s, fps=fps)
-    there = np.isfinite(xyz).all(-1)
+    there = present(xyz)
     values = np.where(there[..., None], to_file_axes(xyz, up) * UNITS_PER_METRE[units], 0.0)
     T, J = values.shape[:2]
     data = np.ones((4, J, T))

@@ -16,6 +16,7 @@ from sportcore.io.trajectories import (
     Trajectories,
     from_file_axes,
     prepare_export,
+    present,
     to_file_axes,
     write_gap_sidecar,
 )
@@ -74,7 +75,7 @@ def write_trc(
     write_text(target, "\n".join(lines) + "\n")
     if fill != "empty":
         write_gap_sidecar(target, interpolated, joints, fill)
-    return ExportReport(str(target), interpolated, ~np.isfinite(xyz).all(-1))
+    return ExportReport(str(target), interpolated, ~present(xyz))
 
 
 def read_trc(path: PathLike, *, up: str = "y") -> Trajectories:
@@ -87,7 +88,8 @@ def read_trc(path: PathLike, *, up: str = "y") -> Trajectories:
     Raises:
         InputError: not a .trc file, an unknown unit, or rows that do not fit the header.
     """
-    lines = read_text(path).splitlines()
+    text = read_text(path)
+    lines, whole = text.splitlines(), text.endswith("\n")
     if len(lines) < 5 or not lines[0].startswith("PathFileType"):
         raise InputError(f"{path}: is not a .trc file, its five header lines are missing.")
     if "\t" not in lines[3]:
@@ -107,7 +109,8 @@ def read_trc(path: PathLike, *, up: str = "y") -> Trajectories:
         if not line.strip():
             continue
         cells = line.split("\t")
-        if len(cells) < width and any(c.strip() for c in cells[2:]) and len(cells) < width - 2:
+        absent = width - len(cells)
+        if absent > 0 and (absent % 3 or n == len(lines) and not whole):  # trailing empty points may be left out
             raise InputError(f"{path}: line {n} has {len(cells)} columns, {width} are needed; is it truncated?")
         cells = (cells + [""] * width)[:width]
         try:
@@ -138,7 +141,7 @@ def write_points_csv(points: Points3D | Trajectories, path: PathLike, *, fps: fl
         cells = [f"{v:.6f}" if np.isfinite(v) else "" for v in xyz[t].ravel()]
         writer.writerow([t, f"{times[t]:.9f}", *cells])
     write_text(path, text.getvalue())
-    return ExportReport(str(path), interpolated, ~np.isfinite(xyz).all(-1))
+    return ExportReport(str(path), interpolated, ~present(xyz))
 
 
 def read_points_csv(path: PathLike) -> Trajectories:

@@ -86,9 +86,7 @@ def read_colmap(path: PathLike) -> RigFile:
         qw, qx, qy, qz = row[1:5]
         R = quaternion_matrix(images, f"image {name!r}: quaternion", [qx, qy, qz, qw])
         t = numbers(images, f"image {name!r}: translation", row[5:8], 3)
-        raw.append(
-            RawCamera(name, base.image_size, base.K, base.distortion, base.fisheye, base.model, R, t)
-        )
+        raw.append(RawCamera(name, base.image_size, base.K, base.distortion, base.fisheye, base.model, R, t))
     return build(path, "colmap", raw, units="m", notes=notes)
 
 
@@ -123,7 +121,10 @@ def write_colmap(rig: Rig, path: PathLike, *, has_pose: tuple[bool, ...]) -> Non
         InputError: a camera without a pose.
     """
     lines = ["# Camera list with one line of data per camera:", "#   CAMERA_ID, MODEL, WIDTH, HEIGHT, PARAMS[]"]
-    poses = ["# Image list with two lines of data per image:", "#   IMAGE_ID, QW, QX, QY, QZ, TX, TY, TZ, CAMERA_ID, NAME"]
+    poses = [
+        "# Image list with two lines of data per image:",
+        "#   IMAGE_ID, QW, QX, QY, QZ, TX, TY, TZ, CAMERA_ID, NAME",
+    ]
     for i, (camera, posed) in enumerate(zip(rig, has_pose, strict=True), start=1):
         if not posed:
             raise InputError(f"{path}: camera {camera.name!r} has no pose; a COLMAP model needs one.")

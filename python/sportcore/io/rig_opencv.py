@@ -168,7 +168,7 @@ def write_easymocap(rig: Rig, path: PathLike, *, has_pose: tuple[bool, ...]) -> 
     for camera in rig:
         if not re.fullmatch(r"[A-Za-z0-9_-]+", camera.name):
             raise InputError(
-                f"{path}: camera name {camera.name!r} cannot be stored in an OpenCV file (letters, digits, _ and - only).",
+                f"{path}: camera name {camera.name!r} cannot be a key of an OpenCV file (letters, digits, _, - only).",
                 "Rename the camera or write a .toml file.",
             )
     if Path(path).suffix.lower() in (".yml", ".yaml"):

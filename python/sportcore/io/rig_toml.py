@@ -14,7 +14,16 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from sportcore.errors import InputError
-from sportcore.io.rig_common import UNITS_PER_METRE, PathLike, RawCamera, RigFile, build, check_units, numbers, rig_extent
+from sportcore.io.rig_common import (
+    UNITS_PER_METRE,
+    PathLike,
+    RawCamera,
+    RigFile,
+    build,
+    check_units,
+    numbers,
+    rig_extent,
+)
 from sportcore.io.toml import dump_toml
 from sportcore.types import Camera, Rig
 
@@ -44,7 +53,9 @@ def read_rig_toml(path: PathLike, data: Mapping[str, Any], *, units: str | None,
     assert isinstance(metadata, Mapping)
     own = metadata.get("sportcore") if isinstance(metadata.get("sportcore"), Mapping) else {}
     assert isinstance(own, Mapping)
-    caliscope = isinstance(data.get("cameras"), Mapping) or any("port" in t or "rotation_count" in t for t in tables.values())
+    caliscope = isinstance(data.get("cameras"), Mapping) or any(
+        "port" in t or "rotation_count" in t for t in tables.values()
+    )
     notes: list[str] = []
     raw = [
         camera
@@ -144,7 +155,9 @@ def _format_and_units(
             "could be metres, centimetres or millimetres.",
             'Pass units="m", "cm" or "mm".',
         )
-    notes.append(f"the file does not say its unit; {chosen} was taken because the cameras are {extent:.4g} units apart.")
+    notes.append(
+        f"the file does not say its unit; {chosen} was taken because the cameras are {extent:.4g} units apart."
+    )
     return format, chosen
 
 

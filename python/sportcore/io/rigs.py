@@ -77,7 +77,9 @@ def _detect_folder(folder: Path) -> tuple[str, Path]:
     for entry in sorted(folder.iterdir()):
         if not entry.is_file() or entry.name.startswith("."):
             continue
-        if entry.suffix.lower() in (".toml", ".xcp", ".yml", ".yaml", ".xml") or entry.name.lower().endswith(".qca.txt"):
+        if entry.suffix.lower() in (".toml", ".xcp", ".yml", ".yaml", ".xml") or entry.name.lower().endswith(
+            ".qca.txt"
+        ):
             try:
                 format = detect_rig_format(entry)
                 if format == "toml" and not camera_tables(read_toml(entry)):
@@ -209,7 +211,8 @@ def write_rig(
         format = {".toml": "pose2sim", ".yml": "easymocap", ".yaml": "easymocap"}.get(target.suffix.lower())
     if format not in WRITE_FORMATS:
         raise InputError(
-            f"{path}: the format to write does not follow from the name.", f"Pass format= one of {', '.join(WRITE_FORMATS)}."
+            f"{path}: the format to write does not follow from the name.",
+            f"Pass format= one of {', '.join(WRITE_FORMATS)}.",
         )
     posed = tuple(has_pose) if has_pose is not None else (True,) * len(rig)
     if len(posed) != len(rig):

@@ -41,7 +41,7 @@ class Trajectories:
     def to_points3d(self) -> Points3D:
         """Return the points without cameras: no residuals, no covariance, status by presence."""
         T, J = self.xyz.shape[:2]
-        there = np.isfinite(self.xyz).all(-1)
+        there = present(self.xyz)
         return Points3D(
             xyz=self.xyz,
             covariance=np.full((T, J, 3, 3), np.nan),
@@ -70,6 +70,11 @@ class ExportReport:
     missing: NDArray[np.bool_]
 
 
+def present(xyz: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return (T, J) which points are there: all three coordinates finite."""
+    return np.asarray(np.isfinite(xyz).all(-1), dtype=np.bool_)
+
+
 def fill_gaps(
     xyz: ArrayLike, times: ArrayLike, *, method: str, max_gap_s: float
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -96,7 +101,7 @@ def fill_gaps(
         raise InputError(f"times {t.shape} do not fit points {values.shape}.")
     if not np.isfinite(t).all() or (np.diff(t) <= 0).any():
         raise InputError("times must increase from frame to frame to fill gaps.")
-    there = np.isfinite(values).all(-1)
+    there = present(values)
     values[~there] = np.nan
     interpolated = np.zeros(there.shape, bool)
     for j in range(values.shape[1]):
@@ -136,7 +141,7 @@ def prepare_export(
     if not len(xyz):
         raise InputError("There is no frame to write.")
     times = np.arange(len(xyz)) / rate if points.times is None else np.asarray(points.times, np.float64)
-    there = np.isfinite(xyz).all(-1)
+    there = present(xyz)
     if isinstance(points, Points3D):
         there &= points.ok
     xyz[~there] = np.nan
