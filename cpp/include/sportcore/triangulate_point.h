@@ -114,7 +114,8 @@ SPORTCORE_HD bool linearize(const TriangulateCamera<T>* cameras, const Views<T, 
 enum class Refined { kOk, kBehind, kNotConverged };
 
 /// Levenberg-Marquardt from X over the masked views; X and information are updated. Converged when a further step
-/// would change the cost by less than 1e-6 of a sigma squared.
+/// would change the cost by less than 1e-4 of a sigma squared, a hundredth of the point's own deviation; that step is
+/// still taken.
 template <class T, int kViews>
 SPORTCORE_HD Refined refine(const TriangulateCamera<T>* cameras, const Views<T, kViews>& v, std::uint64_t mask,
                             const TriangulateParams<T>& p, T* X, T* information) {
@@ -135,13 +136,14 @@ SPORTCORE_HD Refined refine(const TriangulateCamera<T>* cameras, const Views<T, 
     sym3_vec(inverse, g, step);
     const T decrement = dot3(step, g);
     const T trial[3] = {X[0] - step[0], X[1] - step[1], X[2] - step[2]};
-    if (decrement < T(1e-6)) {
+    if (decrement < T(1e-4)) {
       for (int j = 0; j < 3; ++j) X[j] = trial[j];
       return Refined::kOk;
     }
     T cost2, g2[3], H2[6], information2[6];
     const bool front = linearize(cameras, v, mask, trial, p.loss, p.loss_scale, &cost2, g2, H2, information2);
-    if (front && cost2 <= cost) {
+    const T rounding = T(8) * std::numeric_limits<T>::epsilon() * (cost + T(1));
+    if (front && cost2 <= cost + rounding) {
       for (int j = 0; j < 3; ++j) {
         X[j] = trial[j];
         g[j] = g2[j];
@@ -150,7 +152,7 @@ SPORTCORE_HD Refined refine(const TriangulateCamera<T>* cameras, const Views<T, 
         H[j] = H2[j];
         information[j] = information2[j];
       }
-      const bool settled = cost - cost2 <= T(8) * std::numeric_limits<T>::epsilon() * cost;
+      const bool settled = cost - cost2 <= rounding;
       cost = cost2;
       damping = damping > T(1e-4) ? damping * T(0.1) : T(0);
       if (settled) return Refined::kOk;  // no decrease left in this precision
@@ -161,15 +163,16 @@ SPORTCORE_HD Refined refine(const TriangulateCamera<T>* cameras, const Views<T, 
   return Refined::kNotConverged;
 }
 
-/// Views within their error limit at X, by the true projection.
+/// Views within their error limit (times a factor on its square) at X, by the true projection.
 template <class T, int kViews>
-SPORTCORE_HD std::uint64_t agreeing(const TriangulateCamera<T>* cameras, const Views<T, kViews>& v, const T* X) {
+SPORTCORE_HD std::uint64_t agreeing(const TriangulateCamera<T>* cameras, const Views<T, kViews>& v, const T* X,
+                                    T factor2 = T(1)) {
   std::uint64_t mask = 0;
   for (int i = 0; i < v.count; ++i) {
     T uv[2];
     const bool front = project_world(cameras[v.camera[i]].camera, X, uv);
     const T e = square(uv[0] - v.uv[i][0]) + square(uv[1] - v.uv[i][1]);
-    if (front && e <= v.max_error2[i]) mask |= std::uint64_t(1) << i;
+    if (front && e <= factor2 * v.max_error2[i]) mask |= std::uint64_t(1) << i;
   }
   return mask;
 }
@@ -305,12 +308,14 @@ SPORTCORE_HD void triangulate_point(const TriangulateCamera<T>* cameras, int n_c
     // All views together: the answer wherever nothing is wrong.
     detail::Refined fit = detail::Refined::kNotConverged;
     const bool solved = detail::solve_linear(cameras, v, all, X);
-    if (solved) {
+    // A linear solution far from some view needs no refinement to be known as wrong, where there is a choice of views.
+    const bool choice = p.robust && v.count > 2;
+    if (solved && (!choice || detail::agreeing(cameras, v, X, T(4)) == all)) {
       fit = detail::refine(cameras, v, all, p, X, information);
       if (fit == detail::Refined::kOk) mask = detail::agreeing(cameras, v, X);
     }
     if (mask != all) {
-      if (!p.robust || v.count == 2) {
+      if (!choice) {
         if (!solved || !detail::wide_enough(cameras, v, all, X, p.min_sine2)) {
           out.status = PointStatus::kIllConditioned;
         } else if (fit == detail::Refined::kBehind) {
