@@ -1,0 +1,244 @@
+"""Calibrate cameras from the athlete's body."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import _core
+from ..errors import DegenerateError, InputError
+from ..points3d import TriangulateOptions, camera_array, triangulate
+from ..types import Calibration, Keypoints2D, Rig
+from .anthropometry import calibration_joints
+from .checks import Complaints, check_motion, check_observations, explain_no_start, match_rig
+from .gauge import GaugeOptions, find_gauge
+from .options import CalibrateOptions
+from .quality import build_report
+
+__all__ = ["calibrate"]
+
+Progress = Callable[[int, int, str], None]
+_log = logging.getLogger(__name__)
+
+MIN_SHARED_POINTS, MIN_PARALLAX_RAD = 30, np.radians(2.0)
+
+
+def calibrate(
+    keypoints: Keypoints2D,
+    intrinsics: Rig,
+    options: CalibrateOptions | None = None,
+    *,
+    monocular_3d: ArrayLike | None = None,
+    progress: Progress | None = None,
+) -> Calibration:
+    """Find where the cameras stand from the moving athlete alone.
+
+    Needs known lenses, synchronised keypoints of one person who moves, and nothing else: no board, no initial poses.
+    How it works is told in ``docs/calibration.md``; the solver is ``sportcore/calibrate.h``. The input is not changed.
+
+    Args:
+        keypoints: (C, T, J) observations of any skeleton in the pixels of the (distorted) video. Face and finger joints
+            are not used for the calibration.
+        intrinsics: C cameras; their poses are ignored. Matched with the keypoints by name where both have names.
+        options: see :class:`CalibrateOptions`.
+        monocular_3d: (C, T, 17, 3) Human3.6M poses in each camera's frame from a lifter. Only the directions of the
+            bones are used, as a check on the rotations between cameras.
+        progress: called as ``progress(done, total, message)``; an exception raised in it stops the calibration.
+
+    Returns:
+        Cameras in a metric, upright frame (see :mod:`sportcore.cameras.gauge`), the points triangulated with them, and
+        a report. Cameras keep their names, order and intrinsics (focal lengths change only with ``refine_focal``).
+
+    Raises:
+        InputError: cameras and keypoints do not belong together, or an option names what is not there.
+        DegenerateError: the recording does not determine the cameras; the message says why and what to do.
+    """
+    options = options if options is not None else CalibrateOptions()
+    if not isinstance(options, CalibrateOptions):
+        raise InputError(f"options must be CalibrateOptions, got {type(options).__name__}.")
+    if not isinstance(keypoints, Keypoints2D):
+        raise InputError(f"keypoints must be Keypoints2D, got {type(keypoints).__name__}.")
+    step = _Steps(progress, 4)
+    complaints = Complaints(options.force)
+    rig = match_rig(keypoints, intrinsics, complaints)
+    names = rig.names
+    gauge_options = _gauge_options(options, names)
+
+    step("choosing frames")
+    skeleton = keypoints.skeleton
+    joints = calibration_joints(skeleton)
+    used = keypoints.observed & (keypoints.score >= options.min_score)
+    off = np.setdiff1d(np.arange(skeleton.n_joints), joints)
+    used[..., off] = False
+    seen = used[..., joints]
+    check_observations(seen, names, complaints)
+    xy = np.where(seen[..., None], keypoints.xy[:, :, joints], np.nan)
+    motion = check_motion(_thinned(xy), names, complaints)
+    weight = _weights(keypoints, joints, seen)
+    flip = _flip(skeleton.flip_permutation, joints) if options.undo_swaps else None
+    diagonal = float(np.hypot(*np.median(rig.image_sizes, axis=0)))
+    limit = options.max_reprojection_error_px or 0.01 * diagonal
+
+    step("finding the cameras")
+    start = time.perf_counter()
+    result: dict[str, Any] = _core.calibrate_bodies(
+        xy, weight, camera_array(rig), flip=flip, max_reprojection_error_px=limit, max_frames=options.max_frames,
+        min_parallax_rad=MIN_PARALLAX_RAD, min_shared_points=MIN_SHARED_POINTS, focal=options.refine_focal,
+        probe_focal=options.refine_focal == "none", undo_swaps=options.undo_swaps, num_threads=options.num_threads,
+        seed=options.seed,
+    )  # fmt: skip
+    seconds = dict(zip(("pairs", "growing", "swaps", "adjustment"), result["seconds"], strict=True))
+    seconds["solver"] = time.perf_counter() - start
+    _check_connected(result, names, seen)
+    if result["points"] is None or not np.isfinite(result["points"]).any():
+        raise DegenerateError("No joint could be reconstructed.", "Check synchronisation and intrinsics.")
+
+    step("metres and the vertical")
+    start = time.perf_counter()
+    gauge = find_gauge(result["points"], [skeleton.joints[j] for j in joints], result["R"], result["t"], gauge_options)
+    complaints.warnings.extend(gauge.warnings)
+    R, t = gauge.poses(result["R"], result["t"])
+    calibrated = rig.with_poses(_orthonormal(R), t)
+    if options.refine_focal != "none":
+        calibrated = _with_focals(calibrated, result["focal_px"])
+    seconds["gauge"] = time.perf_counter() - start
+
+    step("triangulating")
+    start = time.perf_counter()
+    named = keypoints if keypoints.names in (None, names) else keypoints.replace(names=names)
+    error_px = float(min(limit, max(6 * result["sigma_px"], 3.0)))
+    points = triangulate(
+        named, calibrated,
+        TriangulateOptions(
+            max_reprojection_error_px=error_px, min_score=options.min_score, num_threads=options.num_threads
+        ),
+    )  # fmt: skip
+    seconds["triangulation"] = time.perf_counter() - start
+    extra: dict[str, Any] = {"motion": motion, "max_reprojection_error_px": error_px}
+    if result["focal_probed"]:
+        extra["focal_factor"] = float(result["focal_factor"])
+        extra["focal_factor_sigma"] = float(result["focal_factor_sigma"])
+    if monocular_3d is not None:
+        extra["monocular_disagreement_deg"] = _check_monocular(monocular_3d, calibrated, keypoints, complaints)
+    report = build_report(keypoints, used, points, calibrated, gauge, result, complaints, seconds, extra)
+    for warning in report.warnings:
+        _log.info("%s", warning)
+    step("done")
+    return Calibration(calibrated, points, report)
+
+
+class _Steps:
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self.progress, self.total, self.done = progress, total, 0
+
+    def __call__(self, message: str) -> None:
+        if self.progress is not None:
+            self.progress(self.done, self.total, message)
+        self.done += 1
+
+
+def _gauge_options(options: CalibrateOptions, names: tuple[str, ...]) -> GaugeOptions:
+    distance = None
+    if options.known_camera_distance_m is not None:
+        a, b, metres = options.known_camera_distance_m
+        for name in (a, b):
+            if name not in names:
+                raise InputError(
+                    f"known_camera_distance_m names {name!r}, which is no camera.", f"There are: {', '.join(names)}."
+                )
+        distance = (names.index(a), names.index(b), metres)
+    return GaugeOptions(options.height_m, options.height_sigma_m, distance, options.known_bone)
+
+
+def _weights(keypoints: Keypoints2D, joints: list[int], seen: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(C, T, J) inverse relative variance: from sigma_px where given, else the detector score."""
+    if keypoints.sigma_px is None:
+        return np.where(seen, keypoints.score[..., joints], 0.0)
+    sigma = keypoints.sigma_px[..., joints]
+    good = seen & np.isfinite(sigma) & (sigma > 0)
+    if not good.any():
+        return np.where(seen, keypoints.score[..., joints], 0.0)
+    typical = float(np.median(sigma[good]))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        relative = np.clip((typical / sigma) ** 2, 0.01, 4.0)
+    return np.where(good, relative, 0.0)
+
+
+def _flip(permutation: NDArray[np.int64], joints: list[int]) -> NDArray[np.int32]:
+    where = {j: i for i, j in enumerate(joints)}
+    return np.array([where.get(int(permutation[j]), i) for i, j in enumerate(joints)], np.int32)
+
+
+def _thinned(xy: NDArray[np.float64], most: int = 400) -> NDArray[np.float64]:
+    return xy[:, :: max(1, xy.shape[1] // most)]
+
+
+def _orthonormal(R: NDArray[np.float64]) -> NDArray[np.float64]:
+    U, _, Vt = np.linalg.svd(R)
+    return U @ Vt
+
+
+def _with_focals(rig: Rig, focal_px: NDArray[np.float64]) -> Rig:
+    cameras = []
+    for camera, (fx, fy) in zip(rig, focal_px, strict=True):
+        K = camera.K.copy()
+        K[0, 0], K[1, 1] = fx, fy
+        cameras.append(camera.replace(K=K))
+    return Rig(tuple(cameras))
+
+
+def _check_connected(result: dict[str, Any], names: tuple[str, ...], seen: NDArray[np.bool_]) -> None:
+    if result["start_pair"][0] < 0:
+        raise explain_no_start(result["pairs"], names, MIN_SHARED_POINTS, MIN_PARALLAX_RAD)
+    connected = np.asarray(result["connected"])
+    if connected.all():
+        return
+    lost = [n for n, ok in zip(names, connected, strict=True) if not ok]
+    facts = []
+    for name in lost:
+        i = names.index(name)
+        shared = [p["num_shared"] for p in result["pairs"] if i in p["cameras"]]
+        inliers = [p["num_inliers"] for p in result["pairs"] if i in p["cameras"]]
+        facts.append(f"{name}: at most {max(shared)} joints in common with another camera, {max(inliers)} that fit")
+    raise DegenerateError(
+        f"Camera {', '.join(map(repr, lost))} could not be connected to the others ({'; '.join(facts)}).",
+        "Leave it out, or check its synchronisation, its intrinsics and that it shows the same person.",
+    )
+
+
+def _check_monocular(
+    monocular_3d: ArrayLike, rig: Rig, keypoints: Keypoints2D, complaints: Complaints
+) -> list[list[float | None]]:
+    """Angle (C, C), degrees, between each relative rotation and what the lifter's bone directions say of it."""
+    from ..skeletons import H36M17
+
+    poses = np.asarray(monocular_3d, dtype=np.float64)
+    C, T = keypoints.n_cameras, keypoints.n_frames
+    if poses.shape != (C, T, 17, 3):
+        raise InputError(f"monocular_3d must be {(C, T, 17, 3)}, got {poses.shape}.")
+    a, b = H36M17.bone_indices.T
+    bones = poses[:, :, b] - poses[:, :, a]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        bones = bones / np.linalg.norm(bones, axis=-1, keepdims=True)
+    out: list[list[float | None]] = [[None] * C for _ in range(C)]
+    for i in range(C):
+        for j in range(i):
+            both = np.isfinite(bones[i]).all(-1) & np.isfinite(bones[j]).all(-1)
+            if both.sum() < 50:
+                continue
+            U, _, Vt = np.linalg.svd(bones[i][both].T @ bones[j][both])
+            rotation = U @ np.diag([1, 1, np.sign(np.linalg.det(U @ Vt))]) @ Vt  # i from j
+            gap = rotation @ (rig.R[i] @ rig.R[j].T).T
+            angle = float(np.degrees(np.arccos(np.clip((np.trace(gap) - 1) / 2, -1, 1))))
+            out[i][j] = out[j][i] = angle
+            if angle > 45:
+                complaints.warn(
+                    f"Cameras {rig.names[i]!r} and {rig.names[j]!r}: the monocular poses put them {angle:.0f} degrees "
+                    "away from the calibrated rotation; left and right may be exchanged in one of them."
+                )
+    return out

@@ -1,0 +1,204 @@
+"""The report: residuals, connections, uncertainty, and a grade."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..types import CalibrationReport, Keypoints2D, Points3D, Rig
+from .checks import Complaints
+from .gauge import Gauge
+
+__all__ = ["build_report", "camera_covariance"]
+
+Floats = NDArray[np.float64]
+
+
+def camera_covariance(
+    covariance: Floats | None, R: Floats, t: Floats, gauge: Gauge
+) -> tuple[Floats, Floats, Floats] | None:
+    """Covariance of the cameras in the metric frame.
+
+    Args:
+        covariance: (>= 6C, >= 6C) of (w, dt) per camera in the frame of the adjustment, ``R <- exp([w]x) R``,
+            ``t <- t + dt``, without the freedom of the gauge.
+        R: (C, 3, 3) rotations in the metric frame.
+        t: (C, 3) translations in the metric frame, m.
+        gauge: the similarity between the two.
+
+    Returns:
+        (C, 6, 6) covariance (rad, m), (C,) rotation sigma in degrees, (C,) position sigma in m; None without input.
+    """
+    if covariance is None:
+        return None
+    C = len(R)
+    out, rotation, centre = np.empty((C, 6, 6)), np.empty(C), np.empty(C)
+    for c in range(C):
+        block = covariance[6 * c : 6 * c + 6, 6 * c : 6 * c + 6]
+        # t_new = s t - R_new q, so dt_new = s dt + [R_new q]x w
+        J = np.eye(6)
+        J[3:, 3:] *= gauge.scale
+        J[3:, :3] = _skew(R[c] @ gauge.translation)
+        cov = J @ block @ J.T
+        out[c] = 0.5 * (cov + cov.T)
+        rotation[c] = np.degrees(np.sqrt(max(np.trace(cov[:3, :3]), 0.0)))
+        # centre = -R^T t  ->  R^T ([t]x' w - dt), by R^T(w x t) = -R^T [t]x w
+        K = np.hstack([-R[c].T @ _skew(t[c]), -R[c].T])
+        centre[c] = np.sqrt(max(np.trace(K @ cov @ K.T), 0.0))
+    return out, rotation, centre
+
+
+def _skew(v: Floats) -> Floats:
+    return np.array([[0, -v[2], v[1]], [v[2], 0, -v[0]], [-v[1], v[0], 0]])
+
+
+def build_report(
+    keypoints: Keypoints2D,
+    used: NDArray[np.bool_],
+    points: Points3D,
+    rig: Rig,
+    gauge: Gauge,
+    result: Mapping[str, Any],
+    complaints: Complaints,
+    seconds: Mapping[str, float],
+    extra: Mapping[str, Any],
+) -> CalibrationReport:
+    """Put the report together; complaints decides whether large residuals are refused.
+
+    Args:
+        keypoints: the input.
+        used: (C, T, J) observations that were offered to the calibration.
+        points: triangulated with the calibrated cameras.
+        rig: calibrated cameras, metric and upright.
+        gauge: where metres and the vertical come from.
+        result: of ``_core.calibrate_bodies``.
+        complaints: collects warnings.
+        seconds: time per part.
+        extra: further facts.
+    """
+    C = len(rig)
+    names = rig.names
+    residual, inlier = points.residual_px, points.inlier & used
+    has_point = points.ok[None] & used
+    rms, median, rejected = np.full(C, np.nan), np.full(C, np.nan), np.full(C, np.nan)
+    count = inlier.sum((1, 2)).astype(np.int64)
+    shared = used & (used.sum(0) >= 2)[None]
+    for c in range(C):
+        r = residual[c][inlier[c]]
+        if r.size:
+            rms[c] = float(np.sqrt(np.mean(r**2)))
+        r = residual[c][has_point[c]]
+        r = r[np.isfinite(r)]
+        if r.size:
+            median[c] = float(np.median(r))
+        if shared[c].any():
+            rejected[c] = 1 - count[c] / shared[c].sum()
+    focal = 0.5 * (rig.K[:, 0, 0] + rig.K[:, 1, 1])
+    flat = inlier.reshape(C, -1).astype(np.float32)
+    connectivity = np.rint(flat @ flat.T).astype(np.int64)
+    bundle = result["bundle"]
+    covariance = camera_covariance(bundle["covariance"], rig.R, rig.t, gauge)
+    body_px = _body_size_px(keypoints, used)
+    sigma = float(result["sigma_px"])
+    _judge_residuals(names, sigma, rejected, body_px, result, complaints)
+    if bundle["covariance"] is not None and covariance is not None:
+        for name, angle in zip(names, covariance[1], strict=True):
+            if angle > 2.0:
+                complaints.warn(
+                    f"Camera {name!r} is only known to {angle:.1f} degrees: too little of the motion was seen by it and "
+                    "others, or the cameras stand too close together."
+                )
+    swapped = np.asarray(result["swapped"])
+    for name, share in zip(names, swapped.mean(1), strict=True):
+        if share > 0.1:
+            complaints.warn(f"Camera {name!r}: left and right were exchanged in {100 * share:.0f} % of the frames.")
+    angle = float(np.max(covariance[1])) if covariance is not None else np.inf
+    worst = float(np.nanmax(rejected)) if np.isfinite(rejected).any() else 1.0
+    if complaints.forced:
+        grade = "poor"
+    elif angle < 0.7 and worst < 0.3 and sigma < 0.015 * max(body_px, 1.0):
+        grade = "good"
+    elif angle < 3.0 and worst < 0.6:
+        grade = "usable"
+    else:
+        grade = "poor"
+    return CalibrationReport(
+        names=names,
+        per_camera_rms_px=rms,
+        per_camera_median_px=median,
+        per_camera_rms_mrad=1000 * rms / focal,
+        n_observations=count,
+        rejected_share=rejected,
+        connectivity=connectivity,
+        scale_source=gauge.scale_source,
+        scale_sigma_rel=gauge.scale_sigma_rel,
+        gravity_source=gauge.gravity_source,
+        gravity_sigma_deg=gauge.gravity_sigma_deg,
+        floor_source=gauge.floor_source,
+        floor_sigma_m=gauge.floor_sigma_m,
+        camera_covariance=None if covariance is None else covariance[0],
+        rotation_sigma_deg=None if covariance is None else covariance[1],
+        center_sigma_m=None if covariance is None else covariance[2],
+        warnings=tuple(complaints.warnings),
+        grade=grade,
+        iterations=int(bundle["iterations"]),
+        n_frames_used=len(result["frames"]),
+        seconds=dict(seconds),
+        extra={
+            "sigma_px": sigma,
+            "start_pair": [names[i] for i in result["start_pair"]],
+            "swapped_frames": {n: int(k) for n, k in zip(names, swapped.sum(1), strict=True)},
+            "adjustment": str(bundle["stop"]),
+            "implied_stature_m": gauge.stature_m,
+            "gravity": dict(gauge.details),
+            **dict(extra),
+        },
+    )
+
+
+def _body_size_px(keypoints: Keypoints2D, used: NDArray[np.bool_]) -> float:
+    """Median height or width of the body in the images, px."""
+    xy = np.where(used[..., None], keypoints.xy, np.nan)
+    frames = used.sum(-1) >= 4
+    if not frames.any():
+        return float("nan")
+    body = xy[frames]
+    if len(body) > 500:
+        body = body[:: len(body) // 500]
+    spans = np.nanpercentile(body, 95, axis=1) - np.nanpercentile(body, 5, axis=1)
+    return float(np.median(spans.max(-1)))
+
+
+def _judge_residuals(
+    names: tuple[str, ...],
+    sigma: float,
+    rejected: Floats,
+    body_px: float,
+    result: Mapping[str, Any],
+    complaints: Complaints,
+) -> None:
+    relative = sigma / body_px if body_px > 0 else np.nan
+    overall = float(np.nanmean(rejected)) if np.isfinite(rejected).any() else 1.0
+    hint = ""
+    factor, factor_sigma = float(result["focal_factor"]), float(result["focal_factor_sigma"])
+    if result["focal_probed"] and factor_sigma > 0 and abs(np.log(factor)) > max(4 * factor_sigma, 0.03):
+        hint = f" The focal lengths that would fit best are {factor:.2f} times (+- {factor_sigma:.2f}) those given."
+    if overall > 0.5 or relative > 0.04:
+        complaints.refuse(
+            f"The cameras do not fit together: {100 * overall:.0f} % of the observations contradict the result "
+            f"(deviation of the rest {sigma:.1f} px).{hint}",
+            "Check that the intrinsics belong to these cameras and this image size, and that the videos are synchronised.",
+        )
+    elif overall > 0.3 or relative > 0.02:
+        complaints.warn(
+            f"Large residuals: {100 * overall:.0f} % of the observations were rejected, the rest deviates by {sigma:.1f} px "
+            f"({100 * relative:.1f} % of the body's size).{hint} Check intrinsics and synchronisation."
+        )
+    elif hint:
+        complaints.warn(f"The intrinsics seem off.{hint} Check them, or set refine_focal.")
+    for name, share in zip(names, rejected, strict=True):
+        if np.isfinite(share) and share > 0.5 and share > 1.5 * overall:
+            complaints.warn(f"Camera {name!r}: {100 * share:.0f} % of its observations contradict the others.")
