@@ -41,8 +41,8 @@ def write_trc(
         units: ``"m"`` or ``"mm"``, written to the header.
         up: ``"y"`` for OpenSim (x, y, z of the file are y, z, x of the world), ``"z"`` to keep the axes.
         fill: ``"empty"`` leaves missing samples as empty cells; ``"interpolate"`` and ``"linear"`` fill gaps of
-            at most ``max_gap_s`` and list them in ``<path>.gaps.json``.  OpenSim's inverse kinematics takes an
-            empty cell as "not seen in this frame" and stops at the text NaN, which is never written.
+            at most ``max_gap_s`` and list them in ``<path>.gaps.json``.  OpenSim reads an empty cell as missing (since
+            4.0) and its scale tool fails on the text NaN, which is never written.
         max_gap_s: longest gap to fill, s.
         fps: frame rate when the points have none.
 
