@@ -3,11 +3,14 @@
 The world frame that comes out: origin on the floor under the athlete's mean position, z up, x horizontal and to the
 right as the first camera sees it, y away from the first camera. Each part says where it comes from and how sure it is.
 
-Vertical: three independent witnesses, joined by their information (2x2, on the tangent plane of the first guess).
+Vertical: four witnesses, joined on the tangent plane of the first guess.
   1. Body axis. In every frame the line from the ankles to the head or shoulders. While walking it leans along the
      heading; the regression ``axis_t = n + kappa heading_t`` separates the lean kappa (prior 0.04 +- 0.04) from n.
   2. Pelvis path: people keep their hips level over a level floor, so the path lies in a plane.
-  3. Feet: the lower foot of each frame stands on a plane.
+  3. Feet: the lower foot of each frame, while it rests, stands on a plane.
+  4. Cameras: most are held level. The roll of each is taken to follow a Cauchy law of 3 degrees, so that the level ones
+     agree and a tilted one is heard little. Where people walk upright this adds hardly anything; where they bend and
+     balance it is what keeps the vertical.
 A plane whose normal contradicts the body axis is left out, and said so.
 """
 
@@ -27,6 +30,8 @@ __all__ = ["Gauge", "GaugeOptions", "find_gauge"]
 Floats = NDArray[np.float64]
 
 DEFAULT_HEIGHT_M, DEFAULT_HEIGHT_SIGMA_M = 1.70, 0.10
+CAMERA_ROLL_SCALE_DEG = 3.0  #: of the Cauchy law that the roll of cameras on tripods and shelves is taken to follow
+PLANE_BIAS_M = 0.01  #: deviation of a level path from level over the area that it covers
 
 
 @dataclass(frozen=True)
@@ -227,9 +232,40 @@ def _vertical(
         total = total + plane_information
         vector = vector + plane_information @ slope
         sources.append(name)
-    step = np.linalg.solve(total, vector)
+    guess = np.linalg.solve(total, vector)
+    step, covariance, levelled = _cameras_held_level(R, up, tangent, guess, np.linalg.inv(total))
+    if levelled > 0:
+        sources.append(f"{levelled} cameras held level")
+    details["cameras_gap_deg"] = float(np.degrees(np.linalg.norm(step - guess)))
     up = up + tangent.T @ step
-    return up / np.linalg.norm(up), np.linalg.inv(total), " + ".join(sources), details
+    return up / np.linalg.norm(up), covariance, " + ".join(sources), details
+
+
+def _cameras_held_level(
+    R: Floats, up: Floats, tangent: Floats, guess: Floats, covariance: Floats
+) -> tuple[Floats, Floats, int]:
+    """Join what the body says of the vertical with the habit of holding cameras level, by a posterior on a grid.
+
+    Returns the mean step on the tangent plane, its covariance, and how many cameras are level within 4 degrees.
+    """
+    values, vectors = np.linalg.eigh(covariance)
+    reach = np.minimum(4 * np.sqrt(values), np.radians(45))
+    axis = np.linspace(-1, 1, 81)
+    grid = np.stack(np.meshgrid(axis * reach[0], axis * reach[1], indexing="ij"), -1).reshape(-1, 2) @ vectors.T
+    n = up + (guess + grid) @ tangent
+    n /= np.linalg.norm(n, axis=-1, keepdims=True)
+    roll = np.arcsin(np.clip(n @ R[:, 0].T, -1, 1))  # (N, C)
+    cost = 0.5 * np.einsum("ni,ij,nj->n", grid, np.linalg.inv(covariance), grid)
+    cost += np.log1p((roll / np.radians(CAMERA_ROLL_SCALE_DEG)) ** 2).sum(1)
+    w = np.exp(cost.min() - cost)
+    w /= w.sum()
+    mean = w @ grid
+    spread = (grid - mean).T @ ((grid - mean) * w[:, None])
+    # Two cameras that look the same way share a habit, or a slope: never surer than this.
+    spread += np.eye(2) * np.radians(0.2) ** 2
+    final = up + (guess + mean) @ tangent
+    level = np.degrees(np.abs(np.arcsin(np.clip(R[:, 0] @ final / np.linalg.norm(final), -1, 1)))) < 4
+    return guess + mean, spread, int(level.sum())
 
 
 def _body_axis(top: Floats, bottom: Floats, pelvis: Floats | None) -> tuple[Floats, Floats, Floats]:
@@ -305,24 +341,31 @@ def _plane(path: Floats | None, up: Floats, tangent: Floats, lower: bool) -> tup
         weights = 1 / (1 + (residual / cut) ** 2) ** 2
     slope = -x[:2]  # z = c + s.xy  ->  the normal leans by -s
     share = _effective_share(residual)
-    # A level path is level to about a centimetre over the area walked, whatever the number of frames.
-    spread = A[:, :2].std(0)
-    extent = np.array([max(spread[0], 1e-3), max(spread[1], 1e-3)])
-    H2 = np.einsum("n,ni,nj->ij", weights, A[:, :2], A[:, :2]) * share / sigma**2
-    if not np.isfinite(H2).all() or np.linalg.eigvalsh(H2)[0] < 1e-6:
-        H2 = H2 + 1e-3 * np.eye(2)
-    bias = (0.01 / extent) ** 2
-    return slope, np.linalg.inv(np.linalg.inv(H2) + np.diag(bias))
+    centred = A[:, :2] - np.average(A[:, :2], axis=0, weights=weights)
+    area = np.einsum("n,ni,nj->ij", weights, centred, centred) / weights.sum()
+    extent2, vectors = np.linalg.eigh(area)
+    extent2 = np.maximum(extent2, 1e-6)
+    # A path is level to about a centimetre over the area walked, whatever the number of frames.
+    variance = sigma**2 / (weights.sum() * share * extent2) + PLANE_BIAS_M**2 / extent2
+    return slope, (vectors / variance) @ vectors.T
 
 
 def _lower_foot(points: Floats, index: dict[str, int], up: Floats) -> Floats | None:
-    """(T, 3) the lower ankle of each frame."""
+    """(T, 3) the lower ankle of each frame while it stands still; NaN otherwise."""
     if "left_ankle" not in index or "right_ankle" not in index:
         return None
     left, right = points[:, index["left_ankle"]], points[:, index["right_ankle"]]
     lower = (left @ up) <= (right @ up)  # False with NaN on either side
     path = np.where(lower[:, None], left, right)
     path[~(np.isfinite(left).all(-1) & np.isfinite(right).all(-1))] = np.nan
+    with np.errstate(invalid="ignore"):
+        speed = np.fmin(np.linalg.norm(_gradient(left), axis=-1), np.linalg.norm(_gradient(right), axis=-1))
+        fast = np.fmax(np.linalg.norm(_gradient(left), axis=-1), np.linalg.norm(_gradient(right), axis=-1))
+    if np.isfinite(fast).sum() < 10:
+        return path
+    moving = ~(speed < 0.5 * np.nanmedian(fast))
+    if (~moving & np.isfinite(path[:, 0])).sum() >= 20:
+        path[moving] = np.nan
     return path
 
 
