@@ -55,9 +55,7 @@ def vary_motion(
     if recombine > 0 and n > 1:
         other = torch.randperm(n, generator=generator, device=dev)
         frame = _body_frame(pose)
-        carried = torch.einsum(
-            "ntij,ntkj->ntki", frame @ frame[other].transpose(-1, -2), bones[other][:, :, _UPPER]
-        )
+        carried = torch.einsum("ntij,ntkj->ntki", frame @ frame[other].transpose(-1, -2), bones[other][:, :, _UPPER])
         take = (torch.rand(n, generator=generator, device=dev) < recombine)[:, None, None, None]
         bones = torch.cat([bones[:, :, :7], torch.where(take, carried, bones[:, :, 7:])], 2)
     if exaggerate > 0:
@@ -90,9 +88,7 @@ def vary_bodies(
     n, dev = len(pose), pose.device
     bones = bones_of(pose)
     if bone_spread > 0:
-        scale = torch.exp(
-            torch.randn(n, _N_GROUPS, generator=generator, device=dev).clamp(-2.5, 2.5) * bone_spread
-        )
+        scale = torch.exp(torch.randn(n, _N_GROUPS, generator=generator, device=dev).clamp(-2.5, 2.5) * bone_spread)
         # Legs, trunk and head together keep their length (thigh, shank, trunk, neck, head: metres of the data).
         parts = torch.tensor([0.0, 0.37, 0.45, 0.5, 0.15, 0.15, 0.0, 0.0, 0.0], device=dev)
         scale = scale * (parts.sum() / (scale * parts).sum(1, keepdim=True))
@@ -108,9 +104,7 @@ def vary_bodies(
     wild = torch.rand(n, 1, generator=generator, device=dev) < tumble
     any_turn = torch.randn(n, 3, generator=generator, device=dev)
     any_turn = (
-        torch.nn.functional.normalize(any_turn, dim=-1)
-        * math.pi
-        * torch.rand(n, 1, generator=generator, device=dev)
+        torch.nn.functional.normalize(any_turn, dim=-1) * math.pi * torch.rand(n, 1, generator=generator, device=dev)
     )
     turn = _small_rotation(torch.where(wild, any_turn, lean))
     return torch.einsum("nij,ntkj->ntki", turn, pose - root) + root

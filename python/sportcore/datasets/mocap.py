@@ -80,9 +80,7 @@ class Mocap:
             names = {keep} if isinstance(keep, str) else set(keep)
             clips = tuple(c for c in self.clips if c.group in names)
         if not clips:
-            raise InputError(
-                "No motion clip is left by this selection.", f"Groups here: {sorted(self.groups())}."
-            )
+            raise InputError("No motion clip is left by this selection.", f"Groups here: {sorted(self.groups())}.")
         return Mocap(clips, self.fps, self.source)
 
     def hold_out(self, every: int, group: str = "daily") -> tuple[Mocap, Mocap]:
@@ -117,9 +115,7 @@ def load_mocap(path: str | Path, *, clips_table: str | Path | None = None, max_j
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(
-            f"No motion file {path}.", "Give the path of an .npz with one (T, 17, 3) array per clip."
-        )
+        raise InputError(f"No motion file {path}.", "Give the path of an .npz with one (T, 17, 3) array per clip.")
     table = _read_table(path, clips_table)
     clips = []
     try:
@@ -129,9 +125,7 @@ def load_mocap(path: str | Path, *, clips_table: str | Path | None = None, max_j
     except InputError:
         raise
     except Exception as error:  # zipfile, ValueError, OSError: all mean that the file cannot be read
-        raise InputError(
-            f"{path} cannot be read as motion clips: {error}.", "It must be an .npz file."
-        ) from error
+        raise InputError(f"{path} cannot be read as motion clips: {error}.", "It must be an .npz file.") from error
     if not clips:
         raise InputError(f"{path} holds no clip.")
     stem = path.stem.lower()

@@ -109,9 +109,7 @@ class VirtualOptions:
         for key in ("speed", "distance_m", "focal"):
             low, high = getattr(self, key)
             if not 0 < low <= high:
-                raise InputError(
-                    f"{key} must be (smallest, largest) with 0 < smallest <= largest, got {(low, high)}."
-                )
+                raise InputError(f"{key} must be (smallest, largest) with 0 < smallest <= largest, got {(low, high)}.")
 
 
 @dataclass(frozen=True)
@@ -193,9 +191,7 @@ class VirtualSampler:
         flipped[..., 0] *= -1
         pose = torch.where(mirrored[:, None, None, None], flipped, pose)
         pose = vary_motion(pose, g, recombine=o.recombine, exaggerate=o.exaggerate, bend=o.bend)
-        return vary_bodies(
-            pose, g, bone_spread=o.bone_spread, definitions=o.definitions, tilt=o.tilt, tumble=o.tumble
-        )
+        return vary_bodies(pose, g, bone_spread=o.bone_spread, definitions=o.definitions, tilt=o.tilt, tumble=o.tumble)
 
     def sample(self, n: int) -> VirtualRecordings:
         """``n`` varied clips, each filmed by its own random camera and seen by the noisy detector."""
@@ -229,9 +225,7 @@ class VirtualSampler:
         portrait = torch.rand(n, generator=g, device=dev) < 0.2
         long_px = torch.tensor(1920.0, device=dev).expand(n)
         short_px = torch.where(torch.rand(n, generator=g, device=dev) < 0.15, 1440.0, 1080.0)
-        size = torch.stack(
-            [torch.where(portrait, short_px, long_px), torch.where(portrait, long_px, short_px)], -1
-        )
+        size = torch.stack([torch.where(portrait, short_px, long_px), torch.where(portrait, long_px, short_px)], -1)
         f_px = focal * long_px
         half_view = size / 2 / f_px[:, None]
         pan = torch.atan(half_view[:, 0] * _uniform(g, (n,), -0.8, 0.8, dev))
@@ -250,9 +244,7 @@ class VirtualSampler:
         return VirtualRecordings(xy, torch.ones_like(xy[..., 0]), K, size, cam, xy)
 
 
-def corrupt(
-    recordings: VirtualRecordings, noise: NoiseOptions, generator: torch.Generator
-) -> VirtualRecordings:
+def corrupt(recordings: VirtualRecordings, noise: NoiseOptions, generator: torch.Generator) -> VirtualRecordings:
     """What a detector would report for exact projections (scores are only weakly informative, as in life)."""
     g, xy = generator, recordings.xy_true
     n, T, J = xy.shape[:3]
@@ -296,9 +288,7 @@ def corrupt(
     limb[0, list(_LEGS)] = limb[2, list(_LEGS)] = True
     limb[1, list(_ARMS)] = limb[2, list(_ARMS)] = True
     swap = swap & limb[kind[:, 0, 0]][:, None]
-    seen = torch.where(
-        swap[..., None], seen[:, :, torch.as_tensor(H36M17.flip_permutation, device=dev)], seen
-    )
+    seen = torch.where(swap[..., None], seen[:, :, torch.as_tensor(H36M17.flip_permutation, device=dev)], seen)
     # Scores: high, lower where the error is large, with a different habit in each clip.
     wrong = (error.norm(dim=-1) / 0.06).clamp(max=1.5)
     habit, slope = rand(n, 1, 1), 0.6 * rand(n, 1, 1)
@@ -325,9 +315,7 @@ def corrupt(
     return replace(recordings, xy=seen, score=score, K=K)
 
 
-def correlated_noise(
-    rho: torch.Tensor, n_frames: int, n_channels: int, generator: torch.Generator
-) -> torch.Tensor:
+def correlated_noise(rho: torch.Tensor, n_frames: int, n_channels: int, generator: torch.Generator) -> torch.Tensor:
     """Stationary first-order autoregressive noise of unit variance.
 
     Args:
@@ -347,9 +335,7 @@ def correlated_noise(
     return weight @ white
 
 
-def _uniform(
-    g: torch.Generator, shape: tuple[int, ...], low: float, high: float, device: torch.device
-) -> torch.Tensor:
+def _uniform(g: torch.Generator, shape: tuple[int, ...], low: float, high: float, device: torch.device) -> torch.Tensor:
     return low + (high - low) * torch.rand(shape, generator=g, device=device)
 
 

@@ -27,6 +27,7 @@ _LAZY = {
 }
 
 if TYPE_CHECKING:
+    from . import recipes
     from .compact import CompactConfig, CompactLifter
     from .files import load_lifter
     from .image_space import MotionAGFormerLifter
@@ -34,7 +35,20 @@ if TYPE_CHECKING:
     from .motionagformer import MotionAGFormer, MotionAGFormerConfig
     from .pretrain import PretrainOptions, PretrainResult, pretrain
 
-__all__ = sorted(_LAZY)
+__all__ = [
+    "CompactConfig",
+    "CompactLifter",
+    "Lifter",
+    "MotionAGFormer",
+    "MotionAGFormerConfig",
+    "MotionAGFormerLifter",
+    "PretrainOptions",
+    "PretrainResult",
+    "RayLifter",
+    "load_lifter",
+    "pretrain",
+    "recipes",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -81,6 +81,7 @@ class CompactLifter(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """See the class."""
         if inputs.ndim != 4 or inputs.shape[1:] != (self.config.n_frames, 17, FEATURES):
             raise InputError(
                 f"The lifter expects (N, {self.config.n_frames}, 17, {FEATURES}) inputs, got {tuple(inputs.shape)}."
@@ -93,7 +94,7 @@ class CompactLifter(nn.Module):
         out = self.head(self.norm(x)).float()
         uv = inputs[..., :2].float()
         joints = out[..., :51].reshape(n, T, 17, 3)
-        # A point at depth D + z on the ray (s u, s v, 1) lies at s (D + z) (u, v); exp(k) is s D, the person's size in metres.
+        # A point at depth D + z on the ray (s u, s v, 1) lies at s (D + z) (u, v); s D is the person's size in metres.
         z = joints[..., 2] - joints[..., :1, 2]
         sD = torch.exp(0.3 * out[..., 51] - 0.8)[..., None, None]
         s = torch.exp(inputs[:, :, 0, 5].float() - LOG_SIZE_OFFSET)[..., None, None]

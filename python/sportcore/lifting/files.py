@@ -31,9 +31,7 @@ def shipped_weights(name: str = "base") -> Path:
     """
     path = Path(__file__).parent / "weights" / f"{name}.safetensors"
     if not path.is_file():
-        raise WeightsError(
-            f"The package holds no weights {name!r} ({path}).", "Train some with: sportcore pretrain"
-        )
+        raise WeightsError(f"The package holds no weights {name!r} ({path}).", "Train some with: sportcore pretrain")
     return path
 
 
@@ -81,8 +79,7 @@ def save_lifter(lifter: Lifter, path: str | Path, metadata: Mapping[str, Any] | 
         "metadata": json.dumps(dict(metadata or {})),
     }
     tensors = {
-        key: np.ascontiguousarray(value.detach().cpu().numpy())
-        for key, value in lifter.module.state_dict().items()
+        key: np.ascontiguousarray(value.detach().cpu().numpy()) for key, value in lifter.module.state_dict().items()
     }
     with atomic_path(Path(path)) as temporary:
         numpy_files.save_file(tensors, str(temporary), metadata=header)
@@ -106,9 +103,7 @@ def _official(family: str, path: str) -> Lifter:
     have, want = asdict(lifter.network.config), asdict(SIZES[size])
     wrong = [f"{k} {have[k]} instead of {want[k]}" for k in ("n_layers", "width") if have[k] != want[k]]
     if wrong:
-        raise WeightsError(
-            f"{path} is not {family}: {', '.join(wrong)}.", "Give the size that the file was made for."
-        )
+        raise WeightsError(f"{path} is not {family}: {', '.join(wrong)}.", "Give the size that the file was made for.")
     return lifter
 
 
@@ -120,7 +115,7 @@ def _load(path: Path, name: str) -> Lifter:
     try:
         with safetensors.safe_open(str(path), framework="np") as file:
             header = dict(file.metadata() or {})
-            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            arrays = {key: file.get_tensor(key) for key in file.keys()}
     except Exception as error:  # SafetensorError, OSError
         raise WeightsError(
             f"{path} cannot be read: {error}.", "It is damaged or incomplete; fetch or train it again."
@@ -143,9 +138,7 @@ def _load(path: Path, name: str) -> Lifter:
             network.load_state_dict(state)
             lifter = MotionAGFormerLifter(network, name=header.get("name", name))
         else:
-            raise WeightsError(
-                f"{path}: unknown family of lifters {header['family']!r}.", "Update sportcore."
-            )
+            raise WeightsError(f"{path}: unknown family of lifters {header['family']!r}.", "Update sportcore.")
         lifter.metadata = json.loads(header.get("metadata", "{}"))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         if isinstance(error, WeightsError):

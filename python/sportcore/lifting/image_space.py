@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, require
+from ..errors import require
 from .lifter import Context, Lifter
+from .mirror import mirror
 from .motionagformer import MotionAGFormer
 from .rays import fill_missing
 
@@ -50,12 +51,8 @@ class MotionAGFormerLifter(Lifter):
         self, xy: torch.Tensor, score: torch.Tensor, K: torch.Tensor, image_size: torch.Tensor
     ) -> tuple[torch.Tensor, Context]:
         width, height = image_size[:, None, None, 0], image_size[:, None, None, 1]
-        if bool((image_size <= 0).any()):
-            raise InputError("image_size must be positive.")
         observed = torch.isfinite(xy).all(-1) & (score > 0)
-        xy = fill_missing(
-            torch.stack([2 * xy[..., 0] / width - 1, (2 * xy[..., 1] - height) / width], -1), observed
-        )
+        xy = fill_missing(torch.stack([2 * xy[..., 0] / width - 1, (2 * xy[..., 1] - height) / width], -1), observed)
         inputs = torch.cat([xy, (score * observed)[..., None]], -1)
         return inputs, {"units_per_px": 2 / image_size[:, 0], "focal_px": (K[:, 0, 0] + K[:, 1, 1]) / 2}
 
@@ -74,8 +71,9 @@ class MotionAGFormerLifter(Lifter):
         return outputs - outputs[..., :1, :]
 
     def mirror_inputs(self, inputs: torch.Tensor) -> torch.Tensor:
-        sign = torch.tensor([-1.0, 1, 1], dtype=inputs.dtype, device=inputs.device)
-        return inputs[:, :, self.skeleton.flip_permutation.tolist()] * sign
+        """Normalised keypoints of the mirrored image."""
+        return mirror(inputs, (0,))
 
     def config(self) -> dict[str, Any]:
+        """Shape of the network, as stored in files."""
         return asdict(self.network.config)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,8 @@ from ..errors import InputError, require
 from ..skeletons import H36M17, Skeleton
 from ..types import Keypoints2D, Rig
 from .compact import CompactLifter
-from .rays import FEATURES, decode_rays, encode_ray_targets, encode_rays
+from .mirror import mirror_pose, mirror_rays
+from .rays import decode_rays, encode_ray_targets, encode_rays
 from .windows import join_windows, split_windows
 
 if TYPE_CHECKING:
@@ -100,8 +102,7 @@ class Lifter(ABC):
 
     def mirror_outputs(self, outputs: torch.Tensor) -> torch.Tensor:
         """The mirrored pose: x negated, left and right exchanged."""
-        sign = torch.tensor([-1.0, 1, 1], dtype=outputs.dtype, device=outputs.device)
-        return outputs[:, :, self.skeleton.flip_permutation.tolist()] * sign
+        return mirror_pose(outputs)
 
     @abstractmethod
     def config(self) -> dict[str, Any]:
@@ -129,30 +130,28 @@ class Lifter(ABC):
         Raises:
             InputError: shapes that do not fit.
         """
-        xy = self._tensor(xy)
-        if xy.ndim != 4 or xy.shape[2:] != (17, 2):
-            raise InputError(f"xy must be (N, T, 17, 2) px of H36M17 joints, got {tuple(xy.shape)}.")
-        n, T = xy.shape[:2]
-        score = torch.isfinite(xy).all(-1).float() if score is None else self._tensor(score)
-        if score.shape != (n, T, 17):
-            raise InputError(f"score must be {(n, T, 17)}, got {tuple(score.shape)}.")
-        score = torch.nan_to_num(score, nan=0.0)
-        image_size = self._tensor(image_size)
-        if image_size.ndim == 1:
-            image_size = image_size.expand(n, -1)
-        if image_size.shape != (n, 2):
-            raise InputError(f"image_size must be {(n, 2)} (width, height), got {tuple(image_size.shape)}.")
+        points = self._tensor(xy)
+        if points.ndim != 4 or points.shape[2:] != (17, 2):
+            raise InputError(f"xy must be (N, T, 17, 2) px of H36M17 joints, got {tuple(points.shape)}.")
+        n, T = points.shape[:2]
+        scores = torch.isfinite(points).all(-1).float() if score is None else self._tensor(score)
+        if scores.shape != (n, T, 17):
+            raise InputError(f"score must be {(n, T, 17)}, got {tuple(scores.shape)}.")
+        scores = torch.nan_to_num(scores, nan=0.0)
+        size = self._tensor(image_size)
+        if size.ndim == 1:
+            size = size.expand(n, -1)
+        if size.shape != (n, 2) or not bool((size > 0).all()):
+            raise InputError(f"image_size must be {(n, 2)} (width, height) px, got {tuple(size.shape)}.")
         if K is None:
-            _log.warning(
-                "intrinsics unknown: assuming a focal length of %.1f x the longer side", ASSUMED_FOCAL
-            )
-            K = assumed_intrinsics(image_size.cpu().numpy())
-        K = self._tensor(K)
-        if K.ndim == 2:
-            K = K.expand(n, -1, -1)
-        if K.shape != (n, 3, 3):
-            raise InputError(f"K must be {(n, 3, 3)}, got {tuple(K.shape)}.")
-        return self._encode(xy, score, K, image_size)
+            _log.warning("intrinsics unknown: assuming a focal length of %.1f x the longer side", ASSUMED_FOCAL)
+            K = assumed_intrinsics(size.cpu().numpy())
+        intrinsics = self._tensor(K)
+        if intrinsics.ndim == 2:
+            intrinsics = intrinsics.expand(n, -1, -1)
+        if intrinsics.shape != (n, 3, 3) or not bool((intrinsics[:, [0, 1], [0, 1]] > 0).all()):
+            raise InputError(f"K must be {(n, 3, 3)} with positive focal lengths, got {tuple(intrinsics.shape)}.")
+        return self._encode(points, scores, intrinsics, size)
 
     def predict(self, inputs: torch.Tensor, *, flip_average: bool = True) -> torch.Tensor:
         """Network outputs in evaluation mode without gradients, averaged with the mirrored person's if asked."""
@@ -280,19 +279,19 @@ class RayLifter(Lifter):
         return encode_rays(xy, score, K)
 
     def encode_targets(self, pose_cam_m: torch.Tensor, context: Context) -> torch.Tensor:
+        """Root-relative joints in the turned frame, metres; see :meth:`Lifter.encode_targets`."""
         return encode_ray_targets(pose_cam_m, context)
 
     def decode(self, outputs: torch.Tensor, context: Context) -> torch.Tensor:
+        """Root-relative joints in the camera frame, metres (an average stature's, until tuned)."""
         return decode_rays(outputs, context)
 
     def mirror_inputs(self, inputs: torch.Tensor) -> torch.Tensor:
-        sign = torch.ones(FEATURES, dtype=inputs.dtype, device=inputs.device)
-        sign[[0, 3]] = -1
-        return inputs[:, :, self.skeleton.flip_permutation.tolist()] * sign
+        """Encoded rays of the mirrored person in the mirrored camera."""
+        return mirror_rays(inputs)
 
     def config(self) -> dict[str, Any]:
-        from dataclasses import asdict
-
+        """Shape of the network, as stored in files."""
         assert isinstance(self.module, CompactLifter)
         return asdict(self.module.config)
 
@@ -340,7 +339,5 @@ def _match_cameras(kp: Keypoints2D, rig: Rig | None) -> list[Any] | None:
     return list(rig)
 
 
-def _shifted(
-    progress: Callable[[int, int, str], None], done: int, total: int, name: str
-) -> Callable[[int], None]:
+def _shifted(progress: Callable[[int, int, str], None], done: int, total: int, name: str) -> Callable[[int], None]:
     return lambda n: progress(done + n, total, name)

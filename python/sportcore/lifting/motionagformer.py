@@ -199,6 +199,7 @@ class MotionAGFormer(nn.Module):
         self.head = nn.Linear(config.rep_width, 3)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """See the class."""
         c = self.config
         if inputs.ndim != 4 or inputs.shape[1:] != (c.n_frames, c.n_joints, 3):
             raise InputError(
@@ -237,9 +238,7 @@ class MotionAGFormer(nn.Module):
         """
         path = Path(path)
         if not path.is_file():
-            raise WeightsError(
-                f"No checkpoint {path}.", "Official checkpoints are linked from MotionAGFormer's page."
-            )
+            raise WeightsError(f"No checkpoint {path}.", "Official checkpoints are linked from MotionAGFormer's page.")
         try:
             raw = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:

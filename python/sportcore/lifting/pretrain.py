@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..datasets.mocap import Mocap, load_mocap
-from ..datasets.virtual import NoiseOptions, VirtualOptions, VirtualSampler
+from ..datasets.virtual import VirtualOptions, VirtualSampler
 from ..errors import InputError, SportcoreError, require
 from ..io.atomic import atomic_path
 from .compact import CompactConfig, CompactLifter
+from .mirror import mirror_pose, mirror_rays
 from .protocol import EvaluationClips, evaluate_module, evaluation_clips
 from .rays import encode_ray_targets, encode_rays
 
@@ -26,10 +27,9 @@ if TYPE_CHECKING:
 else:
     torch = require("torch", extra="train")
 
-__all__ = ["PretrainOptions", "PretrainResult", "flipped", "pretrain"]
+__all__ = ["PretrainOptions", "PretrainResult", "flipped", "pretrain", "pretrain_loss"]
 
 _log = logging.getLogger(__name__)
-_FLIP = (0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 11, 12, 13)
 
 
 @dataclass(frozen=True)
@@ -272,9 +272,7 @@ class _Run:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:
-            raise InputError(
-                f"{path} cannot be read: {error}.", "Delete it, or train with resume=False."
-            ) from error
+            raise InputError(f"{path} cannot be read: {error}.", "Delete it, or train with resume=False.") from error
         if state.get("key") != self.key:
             raise InputError(
                 f"{path} was made with other options or other data.", "Use another folder, or resume=False."
@@ -291,9 +289,9 @@ def pretrain_loss(predicted: torch.Tensor, target: torch.Tensor, w_n: float, w_v
     """MPJPE + w_n N-MPJPE + w_v velocity error of (N, T, 17, 3), the loss of Suzuki et al. (CVPRW 2024)."""
     loss = (predicted - target).norm(dim=-1).mean()
     if w_n:
-        scale = (predicted * target).sum((-1, -2), keepdim=True) / (predicted**2).sum(
-            (-1, -2), keepdim=True
-        ).clamp(min=1e-6)
+        scale = (predicted * target).sum((-1, -2), keepdim=True) / (predicted**2).sum((-1, -2), keepdim=True).clamp(
+            min=1e-6
+        )
         loss = loss + w_n * (scale * predicted - target).norm(dim=-1).mean()
     if w_v and predicted.shape[1] > 1:
         loss = loss + w_v * (predicted.diff(dim=1) - target.diff(dim=1)).norm(dim=-1).mean()
@@ -304,20 +302,9 @@ def flipped(module: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.T
     """The mean of a network's output and its output on the mirrored person, mirrored back."""
 
     def forward(inputs: torch.Tensor) -> torch.Tensor:
-        return (module(inputs) + mirror_outputs(module(mirror_inputs(inputs)))) / 2
+        return (module(inputs) + mirror_pose(module(mirror_rays(inputs)))) / 2
 
     return forward
-
-
-def mirror_inputs(inputs: torch.Tensor) -> torch.Tensor:
-    """The encoded rays of the mirrored person in the mirrored camera."""
-    sign = torch.tensor([-1.0, 1, 1, -1, 1, 1], dtype=inputs.dtype, device=inputs.device)
-    return inputs[:, :, list(_FLIP)] * sign
-
-
-def mirror_outputs(outputs: torch.Tensor) -> torch.Tensor:
-    """The mirrored pose."""
-    return outputs[:, :, list(_FLIP)] * torch.tensor([-1.0, 1, 1], dtype=outputs.dtype, device=outputs.device)
 
 
 def _split(mocap: Mocap, o: PretrainOptions) -> tuple[Mocap, dict[str, EvaluationClips]]:
@@ -354,6 +341,3 @@ def _plain(options: PretrainOptions) -> dict[str, Any]:
     plain: dict[str, Any] = json.loads(json.dumps(asdict(dataclasses.replace(options, group_weights={}))))
     plain["group_weights"] = dict(options.group_weights)
     return plain
-
-
-__all__ += ["NoiseOptions", "VirtualOptions", "mirror_inputs", "mirror_outputs", "pretrain_loss"]

@@ -74,9 +74,7 @@ def fill_missing(values: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
     return a + (b - a) * part
 
 
-def encode_rays(
-    xy: torch.Tensor, score: torch.Tensor, K: torch.Tensor
-) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+def encode_rays(xy: torch.Tensor, score: torch.Tensor, K: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Turn pixels into the network's view of the person.
 
     Args:
@@ -119,19 +117,13 @@ def _direction(n: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
     weight = torch.tensor(_CENTRE_WEIGHT, dtype=n.dtype, device=n.device) * observed
     total = weight.sum(-1)
     centre = (n * weight[..., None]).sum(2) / total.clamp(min=1e-6)[..., None]
-    t = (
-        torch.linspace(-1, 1, n.shape[1], dtype=n.dtype, device=n.device)
-        if n.shape[1] > 1
-        else n.new_zeros(1)
-    )
+    t = torch.linspace(-1, 1, n.shape[1], dtype=n.dtype, device=n.device) if n.shape[1] > 1 else n.new_zeros(1)
     whole = total.sum(1, keepdim=True).clamp(min=1e-6)
     mean_t = (total * t).sum(1, keepdim=True) / whole
     mean = (centre * total[..., None]).sum(1) / whole
     dt = t - mean_t
     # A little ridge keeps the slope sane when few frames are seen.
-    slope = (centre * (total * dt)[..., None]).sum(1) / (
-        (total * dt * dt).sum(1, keepdim=True) + 0.02 * whole
-    )
+    slope = (centre * (total * dt)[..., None]).sum(1) / ((total * dt * dt).sum(1, keepdim=True) + 0.02 * whole)
     path = mean[:, None] + slope[:, None] * dt[..., None]
     return torch.nn.functional.normalize(torch.cat([path, torch.ones_like(path[..., :1])], -1), dim=-1)
 

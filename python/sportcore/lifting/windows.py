@@ -48,9 +48,7 @@ def window_weights(window: int) -> NDArray[np.float64]:
     return weight
 
 
-def join_windows(
-    values: NDArray[np.floating], index: NDArray[np.int64], n_frames: int
-) -> NDArray[np.float64]:
+def join_windows(values: NDArray[np.floating], index: NDArray[np.int64], n_frames: int) -> NDArray[np.float64]:
     """Join overlapping windows by their weighted average.
 
     Args:
