@@ -36,7 +36,8 @@ from sportcore.keypoints2d.tracks_sigma import (
     sigma_models,
 )
 from sportcore.keypoints2d.tracks_swaps import SwapCosts, SwapLabels, continuity_costs, label_swaps
-from sportcore.keypoints2d.tracks_views import epipolar_evidence, reprojection_evidence
+from sportcore.keypoints2d.tracks_views import epipolar_evidence, reprojection_evidence, view_residuals
+from sportcore.points3d import reproject
 from sportcore.types import Keypoints2D, Points3D, Rig
 
 __all__ = [
@@ -65,7 +66,7 @@ class CleanOptions:
     Attributes:
         sigma_model: detector whose score-to-pixel model is used (see :func:`sigma_models`); unknown names get
             "generic".
-        refit_sigma: with a rig and 3D points, refit that model on this session's residuals.
+        refit_sigma: with a rig of three cameras or more, refit that model on this session's residuals.
         min_score: samples with a lower score are rejected.
         swaps: "views" looks for left/right swaps over time and, where a rig is known, across cameras; "time" over
             time only; "off" leaves the sides alone.
@@ -209,11 +210,11 @@ def clean_tracks(
     clean_score = np.where(live, score, 0.0)
     model = sigma_model or get_sigma_model(opt.sigma_model)
     refitted = False
-    if cameras is not None and xyz is not None and opt.refit_sigma:
-        projected = _project(cameras, xyz)
-        residual = np.linalg.norm(projected - clean_xy, axis=-1)
+    if cameras is not None and opt.refit_sigma and (live.sum(0) >= 3).any():
+        prior = model.sigma_px(clean_score, sizes, keypoints.skeleton)
+        trial = keypoints.replace(xy=clean_xy, score=clean_score, sigma_px=np.where(live, prior, np.nan))
+        residual, views = view_residuals(trial, cameras, points if isinstance(points, Points3D) else xyz)
         if np.isfinite(residual).sum() >= 1000:
-            views = np.isfinite(residual).sum(0)
             model = fit_sigma_model(
                 residual, clean_score, sizes, keypoints.skeleton, n_views=views, name=model.name, source="this session"
             )
@@ -267,13 +268,6 @@ def _points_array(points: Points3D | ArrayLike | None, keypoints: Keypoints2D) -
     return xyz
 
 
-def _project(rig: Rig, xyz: Floats) -> Floats:
-    """(C, T, J, 2) px by the core's camera models."""
-    from sportcore.points3d import reproject
-
-    return np.asarray(reproject(xyz, rig), float)
-
-
 def _find_swaps(
     keypoints: Keypoints2D,
     xy: Floats,
@@ -313,7 +307,7 @@ def _find_swaps(
     if rig is not None and opt.swaps == "views":
         evidence, scales = epipolar_evidence(rig, xy, sizes, left, right, group)
         if xyz is not None:
-            projected = _project(rig, xyz)
+            projected = reproject(xyz, rig)
             direct = [
                 reprojection_evidence(projected[c], xy[c], sizes[c], left, right, group) for c in range(count)
             ]

@@ -72,18 +72,22 @@ def frame_times(keypoints: Keypoints2D) -> Floats:
     return np.broadcast_to(np.arange(keypoints.n_frames) / keypoints.fps, shape).copy()
 
 
+def nan_median(values: Floats, axis: int = -1) -> Floats:
+    """Median of what is finite along an axis, NaN where nothing is; much faster than numpy's on many short rows."""
+    ordered = np.sort(np.moveaxis(values, axis, -1), axis=-1)  # NaN goes to the end
+    count = np.isfinite(ordered).sum(-1)[..., None]
+    low = np.take_along_axis(ordered, np.maximum(count - 1, 0) // 2, -1)
+    high = np.take_along_axis(ordered, np.minimum(count // 2, ordered.shape[-1] - 1), -1)
+    return np.asarray(np.where(count > 0, 0.5 * (low + high), np.nan)[..., 0])
+
+
 def rolling_median(values: Floats, half: int) -> Floats:
     """NaN-aware median over 2 * half + 1 neighbours along the last axis; NaN where nothing is known."""
     if half < 1 or values.shape[-1] < 2:
         return values.copy()
     pad = [(0, 0)] * (values.ndim - 1) + [(half, half)]
     padded = np.pad(values, pad, constant_values=np.nan)
-    windows = sliding_window_view(padded, 2 * half + 1, axis=-1)
-    out = np.full(values.shape, np.nan)
-    known = np.isfinite(windows).any(-1)
-    if known.any():
-        out[known] = np.nanmedian(windows[known], axis=-1)
-    return out
+    return nan_median(sliding_window_view(padded, 2 * half + 1, axis=-1))
 
 
 def body_size_px(keypoints: Keypoints2D, times_s: Floats | None = None) -> Floats:
@@ -98,8 +102,8 @@ def body_size_px(keypoints: Keypoints2D, times_s: Floats | None = None) -> Float
     size = np.full(xy.shape[:2], np.nan)
     if enough.any():
         joints = xy[enough]
-        middle = np.nanmedian(joints, axis=1, keepdims=True)
-        size[enough] = np.nanmedian(np.linalg.norm(joints - middle, axis=-1), axis=-1) / _MEDIAN_REACH
+        middle = nan_median(joints, axis=1)[:, None]
+        size[enough] = nan_median(np.linalg.norm(joints - middle, axis=-1)) / _MEDIAN_REACH
     step = float(np.median(np.diff(times, axis=1))) if times.shape[1] > 1 else 1.0
     half = int(np.clip(round(0.5 / max(step, 1e-6)), 1, 120))
     size = rolling_median(size, half)

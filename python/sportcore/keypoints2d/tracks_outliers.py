@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from sportcore.keypoints2d.tracks_common import Floats, Mask, rolling_median, runs
+from sportcore.keypoints2d.tracks_common import Floats, Mask, nan_median, rolling_median, runs
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,8 @@ def _median_prediction(times: Floats, xy: Floats) -> tuple[Floats, Floats]:
         guesses[k] = xa + w[:, None] * (xb - xa)
         reach[k] = np.abs((times - ta) * (tb - times))
     known = np.isfinite(guesses[..., 0])
-    some = known.any(0)
-    prediction, far = np.full((n, 2), np.nan), np.full(n, np.inf)
-    if some.any():
-        prediction[some] = np.nanmedian(guesses[:, some], axis=0)
-        far[some] = np.nanmedian(reach[:, some], axis=0)
+    prediction, far = nan_median(guesses, axis=0), nan_median(reach, axis=0)
+    far[~known.any(0)] = np.inf
     far[known.sum(0) < 3] *= 2.0  # the ends of a track are known from one side only
     return prediction, far
 

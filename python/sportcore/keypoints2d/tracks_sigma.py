@@ -17,7 +17,7 @@ from importlib import resources
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from sportcore.errors import InputError
 from sportcore.keypoints2d.tracks_common import Floats, Mask
@@ -147,6 +147,25 @@ def _falling(values: Floats, weights: Floats) -> Floats:
     return np.concatenate([np.full(int(n), v) for v, _, n in blocks])
 
 
+# Detectors crowd near 1: the bins narrow there.
+_EDGES = (0.05, 0.15, 0.3, 0.5, 0.7, 0.85, 0.93, 0.97, 0.99, 0.997)
+
+
+def _score_bins(score: Floats, min_bin: int) -> NDArray[np.int64]:
+    """Bin index (N,) of each score, 0 the lowest; every bin holds at least ``min_bin`` scores, or all."""
+    place = np.searchsorted(_EDGES, score, side="right")
+    counts = np.bincount(place, minlength=len(_EDGES) + 1)
+    joined, have, label = np.zeros(len(counts), np.int64), 0, 0
+    for b, n in enumerate(counts):
+        joined[b] = label
+        have += int(n)
+        if have >= min_bin:
+            have, label = 0, label + 1
+    if have < min_bin and label > 0:  # what is left over at the top joins the bin before it
+        joined = np.minimum(joined, label - 1)
+    return np.asarray(joined[place])
+
+
 def fit_sigma_model(
     residual_px: ArrayLike,
     score: ArrayLike,
@@ -157,7 +176,7 @@ def fit_sigma_model(
     use: Mask | None = None,
     name: str = "fitted",
     source: str = "",
-    bins: int = 8,
+    min_bin: int = 50,
 ) -> SigmaModel:
     """Fit the score-to-pixel model so that residual / sigma has unit robust variance per axis.
 
@@ -171,7 +190,7 @@ def fit_sigma_model(
         use: (C, T, J) which residuals count; default all finite ones.
         name: of the detector.
         source: free text kept with the model.
-        bins: most score bins.
+        min_bin: fewest residuals per score bin; neighbouring bins are joined until they have as many.
 
     Raises:
         InputError: shapes do not fit, or fewer than 200 residuals.
@@ -197,9 +216,8 @@ def fit_sigma_model(
     kind_of = np.array([kinds.index(joint_kind(joint)) for joint in skel.joints])
     kind = np.broadcast_to(kind_of, residual.shape)[usable]
     log_r, s = np.log(relative[usable] / RAYLEIGH_MEDIAN), scores[usable]
-    edges = np.unique(np.quantile(s, np.linspace(0, 1, min(bins, max(1, len(s) // 100)) + 1)))
-    place = np.clip(np.searchsorted(edges, s, side="right") - 1, 0, max(len(edges) - 2, 0))
-    offset, curve = np.zeros(len(kinds)), np.zeros(max(len(edges) - 1, 1))
+    place = _score_bins(s, min_bin)
+    offset, curve = np.zeros(len(kinds)), np.zeros(int(place.max()) + 1)
     weight = np.bincount(place, minlength=len(curve)).astype(float)
     for _ in range(10):
         free = log_r - offset[kind]
@@ -214,12 +232,12 @@ def fit_sigma_model(
     used = np.bincount(kind, minlength=len(kinds)) > 0
     centres = np.array([np.median(s[place == b]) if (place == b).any() else np.nan for b in range(len(curve))])
     known = np.isfinite(centres)
-    knots, index = np.unique(centres[known], return_index=True)
+    knots, index = np.unique(np.round(centres[known], 5), return_index=True)
     values = np.minimum.accumulate(curve[known][index])
     shift = float(np.median(log_r - np.interp(s, knots, values) - offset[kind]))
     return SigmaModel(
         name,
-        tuple(float(v) for v in np.round(knots, 4)) if len(np.unique(np.round(knots, 4))) == len(knots) else tuple(knots),
+        tuple(float(v) for v in knots),
         tuple(float(v) for v in values + shift),
         {kinds[k]: float(offset[k]) for k in range(len(kinds)) if used[k]},
         int(usable.sum()),

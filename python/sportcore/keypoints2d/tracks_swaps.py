@@ -4,8 +4,9 @@ Every frame of every camera has a hidden state of three bits: trunk, arms and le
 must explain is (a) over time: the vector from the right to the left joint of a pair moves smoothly once the signs
 are right; (b) across views, when a rig is known: equal joints lie on each other's epipolar planes, or near the
 projections of approximate 3D points. The states of one camera are a second-order Markov chain; its min-marginals
-(Viterbi forward and backward) give the best labels and how much worse the opposite would be. Cameras are visited in
-turn, each judged against the others by their current soft labels, until nothing changes.
+(Viterbi forward and backward) give the best labels and how much worse the opposite would be. First every camera is
+judged alone over time; then each half of the cameras in turn against all others by their current soft labels, until
+nothing changes.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class SwapLabels:
     wrong_probability: Floats
 
 
-def _cost(distance: Floats, sigma: Floats | float) -> Floats:
+def gross_error_cost(distance: Floats, sigma: Floats | float) -> Floats:
     """Negative log-likelihood, up to a constant, of a distance: Gaussian of scale sigma, or a gross error."""
     x = 0.5 * (distance / sigma) ** 2
     with np.errstate(invalid="ignore"):  # NaN where an observation is missing
@@ -97,7 +98,7 @@ def continuity_costs(
                     predicted = (1 - 2 * r1) * (1 + rho) * d[k1, p] - (1 - 2 * r2) * rho * d[k2, p]
                     e[:, r1, r2] = np.linalg.norm(d[k, p] - predicted, axis=-1)
             sigma = _scale(e.min((1, 2)), floor)
-            np.add.at(out, (k, g), _cost(e, sigma))
+            np.add.at(out, (k, g), gross_error_cost(e, sigma))
         # The last value, where the velocity is not known or the joint was away for a while.
         first = ~second
         k, k1 = now[first], before[first]
@@ -106,7 +107,7 @@ def continuity_costs(
             step = np.linalg.norm(d[now, p] - d[before, p], axis=-1) / np.maximum(gap, 1e-6)
             flipped = np.linalg.norm(d[now, p] + d[before, p], axis=-1) / np.maximum(gap, 1e-6)
             speed = max(_scale(np.minimum(step, flipped), 0.0), floor / max(float(np.median(gap)), 1e-6))
-            cost = _cost(e2, (speed * gap[first] + floor)[:, None])
+            cost = gross_error_cost(e2, (speed * gap[first] + floor)[:, None])
             near = adjacent[first]
             np.add.at(out, (k[near], g), cost[near][:, :, None])
             np.add.at(out, (k[~near], g), cost[~near][:, None, :])
@@ -114,48 +115,52 @@ def continuity_costs(
 
 
 def chain(pairwise: Floats, unary: Floats, costs: SwapCosts) -> tuple[Mask, Floats]:
-    """Best states of a second-order chain and the margin of every bit.
+    """Best states of second-order chains and the margin of every bit; B chains at once.
 
     Args:
-        pairwise: (T, 3, 2, 2) from :func:`continuity_costs`.
-        unary: (T, 8) cost of each state.
+        pairwise: (B, T, 3, 2, 2) from :func:`continuity_costs`.
+        unary: (B, T, 8) cost of each state.
         costs: penalties.
 
     Returns:
-        Labels (T, 3) and margins (T, 3): cost of the best chain with the opposite bit minus that of the best chain.
+        Labels (B, T, 3) and margins (B, T, 3): cost of the best chain with the opposite bit minus that of the best.
     """
-    frames = len(unary)
+    batch, frames = unary.shape[:2]
     s2, s1, s0 = np.meshgrid(np.arange(8), np.arange(8), np.arange(8), indexing="ij")
     index = np.stack([2 * (_BITS[s0, g] ^ _BITS[s1, g]) + (_BITS[s0, g] ^ _BITS[s2, g]) for g in range(3)])
     changes = np.array([[np.sum(_BITS[a] != _BITS[b]) for b in range(8)] for a in range(8)])
     switch = np.where(changes > 0, costs.switch + costs.switch_more * (changes - 1), 0.0)
-    flat = pairwise.reshape(frames, 3, 4)
+    flat = pairwise.reshape(batch, frames, 3, 4)
     unary = unary + costs.per_frame * (_BITS.sum(1) > 0) + costs.disagree * np.abs(_BITS[:, :1] - _BITS[:, 1:]).sum(1)
+    plain = ~flat.any((0, 2, 3))
 
-    def block(t: int) -> Floats:
-        f = flat[t]
-        return np.asarray(f[0, index[0]] + f[1, index[1]] + f[2, index[2]])
+    def block(t: int) -> Floats:  # (B, s(t-2), s(t-1), s(t))
+        f = flat[:, t]
+        return np.asarray(f[:, 0, index[0]] + f[:, 1, index[1]] + f[:, 2, index[2]])
 
-    forward = np.empty((frames, 8, 8))
-    forward[0] = np.where(np.eye(8, dtype=bool), unary[0], np.inf)
-    plain = ~flat.any((1, 2))
+    forward = np.empty((frames, batch, 8, 8))  # [s(t-1), s(t)]
+    forward[0] = np.where(np.eye(8, dtype=bool), unary[:, 0][:, None], np.inf)
     for t in range(1, frames):
-        f = forward[t - 1][:, :, None]
-        through = f.min(0) if plain[t] else (f + block(t)).min(0)
-        now = through + unary[t] + switch
-        forward[t] = now - now.min()
-    backward = np.zeros((8, 8))
-    margins, labels = np.empty((frames, 3)), np.empty((frames, 3), bool)
+        before = forward[t - 1]
+        through = before.min(1)[..., None] if plain[t] else (before[..., None] + block(t)).min(1)
+        now = through + unary[:, t][:, None] + switch
+        forward[t] = now - now.min((1, 2), keepdims=True)
+    best = np.empty((frames, batch, 8))
+    backward = np.zeros((batch, 8, 8))
     for t in range(frames - 1, -1, -1):
-        best = (forward[t] + backward).min(0)
-        for g in range(3):
-            on, off = best[_BITS[:, g] == 1].min(), best[_BITS[:, g] == 0].min()
-            labels[t, g], margins[t, g] = on < off, abs(on - off)
-        tail = unary[t] + switch + backward  # [s(t-1), s(t)]
+        best[t] = (forward[t] + backward).min(1)
+        if t == 0:
+            break
+        tail = unary[:, t][:, None] + switch + backward
         # Message to frame t-1: a function of (s(t-2), s(t-1)).
-        back = (tail[None] + block(t)).min(2) if not plain[t] else np.broadcast_to(tail.min(1), (8, 8))
-        backward = back - back.min()
-    return labels, margins
+        if plain[t]:
+            backward = np.broadcast_to(tail.min(2)[:, None], (batch, 8, 8))
+        else:
+            backward = (tail[:, None] + block(t)).min(3)
+        backward = backward - backward.min((1, 2), keepdims=True)
+    on = np.stack([best[..., _BITS[:, g] == 1].min(-1) for g in range(3)], -1)
+    off = np.stack([best[..., _BITS[:, g] == 0].min(-1) for g in range(3)], -1)
+    return np.moveaxis(on < off, 0, 1), np.moveaxis(np.abs(on - off), 0, 1)
 
 
 def pair_evidence(same: Floats, cross: Floats, group: NDArray[np.int64]) -> Floats:
@@ -201,8 +206,8 @@ def view_evidence(
             scales[a, b] = scale
             if scale > limit:
                 continue
-            same = np.nansum([_cost(ll, scale), _cost(rr, scale)], axis=0)
-            cross = np.nansum([_cost(lr, scale), _cost(rl, scale)], axis=0)
+            same = np.nansum([gross_error_cost(ll, scale), gross_error_cost(rr, scale)], axis=0)
+            cross = np.nansum([gross_error_cost(lr, scale), gross_error_cost(rl, scale)], axis=0)
             evidence[a, b] = pair_evidence(np.where(fair, same, np.nan), np.where(fair, cross, np.nan), group)
     return evidence, scales
 
@@ -231,23 +236,32 @@ def label_swaps(
     soft = np.zeros((count, frames, 3))
     labels = np.zeros((count, frames, 3), bool)
     margins = np.full((count, frames, 3), 50.0)
-    for sweep in range(sweeps + 1 if evidence else 1):
-        before = labels.copy()
-        for c in range(count):
-            costs_c = pairwise[c]
-            if costs_c is None:
-                continue
-            pull = np.zeros((frames, 3))  # positive: stay unswapped
+    alive = [c for c in range(count) if pairwise[c] is not None]
+
+    def update(members: list[int], with_views: bool) -> None:
+        if not members:
+            return
+        pulls = np.zeros((len(members), frames, 3))  # positive: stay unswapped
+        for k, c in enumerate(members):
             for (a, b), e in evidence.items():
-                if sweep and c in (a, b):  # first every camera alone over time
-                    pull += weight * e * (1 - 2 * soft[b if a == c else a])
+                if with_views and c in (a, b):
+                    pulls[k] += weight * e * (1 - 2 * soft[b if a == c else a])
             direct = reprojection[c]
             if direct is not None:
-                pull += direct
-            labels[c], margins[c] = chain(costs_c, pull @ _BITS.T, costs)
+                pulls[k] += direct
+        costs_c = np.stack([pairwise[c] for c in members])  # type: ignore[misc]
+        found, margin = chain(costs_c, pulls @ _BITS.T, costs)
+        for k, c in enumerate(members):
+            labels[c], margins[c] = found[k], margin[k]
             wrong = 1 / (1 + np.exp(np.minimum(margins[c], 50.0)))
             soft[c] = np.where(labels[c], 1 - wrong, wrong)
-        if sweep and (labels == before).all():
+
+    update(alive, with_views=False)  # first every camera alone over time
+    for _ in range(sweeps if evidence else 0):
+        before = labels.copy()
+        update(alive[::2], with_views=True)
+        update(alive[1::2], with_views=True)
+        if (labels == before).all():
             break
     wrong = 1 / (1 + np.exp(np.minimum(margins, 50.0)))
     return SwapLabels(labels, wrong)

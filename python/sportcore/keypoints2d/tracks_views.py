@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from sportcore.keypoints2d.tracks_common import Floats
-from sportcore.keypoints2d.tracks_swaps import _cost, pair_evidence, view_evidence
-from sportcore.types import Camera, Rig
+from sportcore.keypoints2d.tracks_swaps import gross_error_cost, pair_evidence, view_evidence
+from sportcore.points3d import reproject, triangulate, unproject_points
+from sportcore.types import Camera, Keypoints2D, Points3D, Rig
 
 
 def _world_rays(camera: Camera, xy: Floats) -> Floats:
     """Unit viewing rays (T, J, 3) in world axes of pixels (T, J, 2); NaN stays NaN."""
-    flat = xy.reshape(-1, 2)
-    rays = np.full((len(flat), 3), np.nan)
-    known = np.isfinite(flat).all(-1)
-    if known.any():
-        pixels = np.ascontiguousarray(flat[known])[:, None]
-        k, dist = np.array(camera.K, float), np.array(camera.distortion, float)
-        if camera.model == "fisheye":
-            plane = cv2.fisheye.undistortPoints(pixels, k, dist if len(dist) else np.zeros(4))
-        else:
-            plane = cv2.undistortPoints(pixels, k, dist if len(dist) else None)
-        local = np.concatenate([plane.reshape(-1, 2), np.ones((int(known.sum()), 1))], 1)
-        rays[known] = local @ np.asarray(camera.R)
-    rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
-    return rays.reshape(*xy.shape[:-1], 3)
+    plane = unproject_points(camera, xy)
+    rays = np.concatenate([plane, np.where(np.isfinite(plane[..., :1]), 1.0, np.nan)], -1) @ np.asarray(camera.R)
+    return np.asarray(rays / np.linalg.norm(rays, axis=-1, keepdims=True))
 
 
 class EpipolarDistance:
@@ -90,6 +79,23 @@ def reprojection_evidence(
         return None
     best = np.minimum(np.sqrt((same**2).mean(0)), np.sqrt((cross**2).mean(0)))
     scale = max(float(np.median(best[fair])) / 1.1774, 0.002 * size)
-    a = np.where(fair, _cost(same, scale).sum(0), np.nan)
-    b = np.where(fair, _cost(cross, scale).sum(0), np.nan)
+    a = np.where(fair, gross_error_cost(same, scale).sum(0), np.nan)
+    b = np.where(fair, gross_error_cost(cross, scale).sum(0), np.nan)
     return pair_evidence(a, b, group)
+
+
+def view_residuals(
+    keypoints: Keypoints2D, rig: Rig, points: Points3D | Floats | None
+) -> tuple[Floats, Floats | None]:
+    """Norms of reprojection residuals (C, T, J) px, and how many views each point was fitted to (T, J).
+
+    Points that come as :class:`Points3D` were fitted to these observations; a bare array is independent of them and
+    counts no views; without points they are triangulated here.
+    """
+    if isinstance(points, np.ndarray):
+        return np.asarray(np.linalg.norm(reproject(points, rig) - keypoints.xy, axis=-1)), None
+    if points is None:
+        found = triangulate(keypoints, rig)
+        return np.asarray(found.residual_px, float), np.asarray(found.n_views, float)
+    residual = np.linalg.norm(reproject(points.xyz, rig) - keypoints.xy, axis=-1)
+    return np.asarray(residual), np.asarray(points.n_views, float)
