@@ -49,7 +49,9 @@ def probe(path: Path, min_frames: int) -> VideoInfo:
         what = f"{len(times)} of {declared} frames" if lost > 0 else f"{timed.duration_s:.2f} s of picture"
         notes.append(f"{path.name}: the file is cut off or damaged; {what} can be read.")
     if leftover_deg:
-        notes.append(f"{path.name}: the file asks for a turn by {leftover_deg:.1f} degrees, which is not a quarter turn; ignored.")
+        notes.append(
+            f"{path.name}: the file asks for a turn by {leftover_deg:.1f} degrees, not a quarter turn; ignored."
+        )
     if not square:
         notes.append(f"{path.name}: the pixels are not square; images are given as stored, fx and fy will differ.")
     notes += timing_warnings(path.name, timed, true_timestamps)

@@ -215,7 +215,7 @@ def extract_members(
     return out
 
 
-# --- URL -------------------------------------------------------------------------------------------------------------
+# --- URL ------------------------------------------------------------------------------------------------
 
 
 def _download(
@@ -252,7 +252,9 @@ def _download(
             reason = str(getattr(error, "reason", None) or error or type(error).__name__)
             continue
         except OSError as error:
-            raise FetchError(f"{part} cannot be written: {error.strerror or error}.", "Make room on the disk.") from error
+            raise FetchError(
+                f"{part} cannot be written: {error.strerror or error}.", "Make room on the disk."
+            ) from error
         got = hash_file(part)
         if got == sha256:
             os.replace(part, target)
@@ -270,7 +272,7 @@ def _transfer(url: str, part: Path, size: int | None, progress: Progress | None,
     request = urllib.request.Request(url, headers={"User-Agent": _AGENT, "Accept-Encoding": "identity"})
     if have:
         request.add_header("Range", f"bytes={have}-")
-    with urllib.request.urlopen(request, timeout=timeout_s) as response:  # noqa: S310  (scheme was checked)
+    with urllib.request.urlopen(request, timeout=timeout_s) as response:
         resumes = response.status == 206 and str(response.headers.get("Content-Range", "")).startswith(f"bytes {have}-")
         if have and not resumes:
             have = 0
@@ -289,7 +291,7 @@ def _transfer(url: str, part: Path, size: int | None, progress: Progress | None,
         raise ConnectionError(f"the connection ended after {done} of {total} bytes")
 
 
-# --- package clients -------------------------------------------------------------------------------------------------
+# --- package clients ------------------------------------------------------------------------------------
 
 
 def _fetch_npm(source: NpmPackage, target: Path, progress: Progress | None) -> None:
@@ -402,7 +404,7 @@ def _take(folder: Path, suffix: str, source: NpmPackage | Wheel, target: Path) -
     os.replace(found[0], target)
 
 
-# --- archives and locks ----------------------------------------------------------------------------------------------
+# --- archives and locks ---------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -457,5 +459,3 @@ def _lock(target: Path) -> Iterator[None]:
             yield
         finally:
             fcntl.flock(file, fcntl.LOCK_UN)
-
-

@@ -32,7 +32,7 @@ __all__ = ["Frame", "VideoInfo", "VideoReader", "probe", "find_videos", "VIDEO_S
 
 log = logging.getLogger(__name__)
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".avi", ".webm", ".mts", ".m2ts", ".ts", ".mpg", ".mpeg", ".wmv")
+VIDEO_SUFFIXES = tuple(".mp4 .mov .m4v .mkv .avi .webm .mts .m2ts .ts .mpg .mpeg .wmv".split())
 
 
 @dataclass(frozen=True)
@@ -258,7 +258,7 @@ class VideoReader:
             raise too_short(self.path, count, self._min_frames)
         if count < self.info.frame_count:
             notes.append(
-                f"{self.path.name}: {count} of {self.info.frame_count} frames decoded; the others are damaged or missing."
+                f"{self.path.name}: {count} of {self.info.frame_count} frames decoded; the others are damaged."
             )
         for note in notes:
             log.warning("%s", note)
@@ -306,12 +306,13 @@ def unreadable(path: Path, reason: str) -> InputError:
         head = file.read(64)
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
         return InputError(
-            f"{path} is an MP4/MOV file that cannot be read ({reason}); it was probably cut off while recording or copying.",
-            "Copy it again from the camera; if it is the same there, repair it with a tool such as untrunc or recover_mp4.",
+            f"{path} is an MP4/MOV file that cannot be read ({reason}); it was probably cut off.",
+            "Copy it again from the camera; if it is the same there, repair it with a tool such as untrunc.",
         )
     if head[:4] == b"\x1aE\xdf\xa3" or head[:4] == b"RIFF":
         return InputError(
-            f"{path} is a damaged MKV/WebM/AVI file ({reason}).", "Copy it again, or remux it: ffmpeg -i IN -c copy OUT."
+            f"{path} is a damaged MKV/WebM/AVI file ({reason}).",
+            "Copy it again, or remux it: ffmpeg -i IN -c copy OUT.",
         )
     return InputError(
         f"{path} is not a video that can be read ({reason}).",

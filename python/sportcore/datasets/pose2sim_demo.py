@@ -29,7 +29,11 @@ WHEEL = _fetch.Wheel(
     sha256="403e0dc4065898ba6a595e72a8970950310979253d60e24c2e00b16b36bf21e1",
     size=51_189_031,
 )
-_CALIB = ("calibration/Calib.qca.txt", "Calib.qca.txt", "fd90e4bbae3278ef1dc0cdd42a34ee06bf88286f628a02c00a29407aa39e34c5")
+_CALIB = (
+    "calibration/Calib.qca.txt",
+    "Calib.qca.txt",
+    "fd90e4bbae3278ef1dc0cdd42a34ee06bf88286f628a02c00a29407aa39e34c5",
+)
 _ONE = (
     "cf4f2816c86bea4bfbea255333d8626ff32a3ecabdab8b0fb147cea9167fde3a",
     "94ff87cf978b8406e8aa36ab3c5362e72848994e87652f0dc7a33c315e8e0442",

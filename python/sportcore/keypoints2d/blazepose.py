@@ -41,6 +41,7 @@ class BlazePose:
         person_path: person detector (TFLite) instead of the cached one.
         num_threads: threads of the engine; None uses all cores.
         select: whom to follow at the start: the ``"largest"``, the ``"best"`` scored, or the most ``"central"``.
+        near: (x, y) px; follow the person nearest to this point instead (several people in view).
         min_person_score: detections below are not counted as people.
         min_presence: below this the person counts as lost and is searched for again.
         check_every: frames between two looks of the person detector while tracking; 0 never looks.
@@ -69,6 +70,7 @@ class BlazePose:
         person_path: str | Path | None = None,
         num_threads: int | None = None,
         select: str = "largest",
+        near: tuple[float, float] | None = None,
         min_person_score: float = 0.5,
         min_presence: float = 0.5,
         check_every: int = 10,
@@ -95,14 +97,19 @@ class BlazePose:
                 files.append(Path(given))
             else:
                 files.append(weights.ensure(name, progress=progress) if download else weights.find(name))
+        actual = weights.identify(files[0])
+        if actual is not None and actual != self.name:  # another file was given, or full took heavy's place
+            log.warning("The detector asked for is %s; the file %s is %s.", self.name, files[0], actual)
+            self.name = actual
         self._net = LandmarkNet(files[0], num_threads=num_threads)
         self._finder = PersonDetector(files[1], min_score=min_person_score, num_threads=num_threads)
-        self._select, self._min_presence, self._check_every = select, min_presence, check_every
+        self._select, self._near = select, near
+        self._min_presence, self._check_every = min_presence, check_every
         self._search_small, self._flip = search_small, flip_average
         self._world, self._masks, self._keep_outside = world, masks, keep_outside
         marks = ",".join(weights.file_sha256(f)[:12] for f in files)
         self.version = (
-            f"1;{marks};select={select};person={min_person_score};presence={min_presence};check={check_every};"
+            f"1;{marks};select={select};near={near};person={min_person_score};presence={min_presence};check={check_every};"
             f"small={search_small};flip={flip_average};world={world};masks={masks};outside={keep_outside}"
         )
 
@@ -129,7 +136,9 @@ class BlazePose:
                 image_from_crop=None if logits is None else found.region.image_from_crop(CROP_SIZE),
             )
         if state.switched:
-            out.warnings.append(f"the followed region jumped and was found anew (frames {spans(np.array(state.switched))})")
+            out.warnings.append(
+                f"the followed region jumped and was found anew (frames {spans(np.array(state.switched))})"
+            )
         return out.result()
 
     def detect_image(self, image_rgb: np.ndarray) -> Detections:
@@ -141,7 +150,7 @@ class BlazePose:
         """Everybody in the image, best first."""
         return self._finder.search(image_rgb) if self._search_small else self._finder.detect(image_rgb)
 
-    # --- one frame -------------------------------------------------------------------------------------------------
+    # --- one frame ---------------------------------------------------------------------------------------
 
     def _step(self, image: np.ndarray, state: _Track, number: int) -> tuple[Landmarks | None, list[Person] | None]:
         """Landmarks of the followed person, and the people if they were counted in this frame."""
@@ -202,6 +211,9 @@ class BlazePose:
             near = [p for p in people if _distance(p.region, last) < 1.0]
             if near:
                 return sorted(near, key=lambda p: _distance(p.region, last))
+        if self._near is not None:
+            goal = self._near
+            return sorted(people, key=lambda p: math.dist(p.region.centre, goal))
         middle = (shape[1] / 2.0, shape[0] / 2.0)
         keys = {
             "largest": lambda p: -p.region.size,
@@ -210,9 +222,7 @@ class BlazePose:
         }
         return sorted(people, key=keys[self._select])
 
-    def _doubt(
-        self, image: np.ndarray, state: _Track, number: int, found: Landmarks
-    ) -> tuple[Landmarks, list[Person]]:
+    def _doubt(self, image: np.ndarray, state: _Track, number: int, found: Landmarks) -> tuple[Landmarks, list[Person]]:
         """The region jumped within one frame: is there a person nearer to where it was?"""
         people = self._finder.detect(image)
         assert state.region is not None

@@ -6,7 +6,7 @@ twenty lines. :class:`Collector` takes the bookkeeping off its hands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from sportcore.errors import InputError
+from sportcore.io.atomic import load_npz, save_npz
 from sportcore.skeletons import Skeleton, get_skeleton
 from sportcore.videos import Frame
 
@@ -22,6 +23,9 @@ __all__ = ["Collector", "Detections", "Detector", "Progress"]
 
 Progress = Callable[[int, int, str], None]
 """``progress(done, total, message)``; total is 0 when it is not known. An exception raised in it stops the work."""
+
+
+_ARRAYS = ("xy", "score", "times_s", "n_persons", "present", "counted")
 
 
 @dataclass(frozen=True)
@@ -126,20 +130,19 @@ class Detections:
 
     def save(self, path: str | Path) -> None:
         """Write to an ``.npz`` file, atomically."""
-        from sportcore.io.atomic import atomic_path
-
         arrays: dict[str, Any] = {
             name: getattr(self, name)
-            for name in ("xy", "score", "times_s", "n_persons", "present", "counted", "world_m", "masks")
+            for name in (*_ARRAYS, "world_m", "masks", "image_from_crop")
             if getattr(self, name) is not None
         }
-        if self.image_from_crop is not None:
-            arrays["image_from_crop"] = self.image_from_crop
-        with atomic_path(Path(path)) as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(
-                file, **arrays, skeleton=np.array(self.skeleton.name), joints=np.array(self.skeleton.joints),
-                image_size=np.array(self.image_size), warnings=np.array(self.warnings, dtype=str),
-            )  # fmt: skip
+        save_npz(
+            path,
+            **arrays,
+            skeleton=self.skeleton.name,
+            joints=self.skeleton.joints,
+            image_size=self.image_size,
+            warnings=np.array(self.warnings, dtype=str),
+        )
 
     @staticmethod
     def load(path: str | Path) -> Detections:
@@ -148,21 +151,19 @@ class Detections:
         Raises:
             InputError: not such a file, or of a skeleton with other joints.
         """
-        try:
-            with np.load(Path(path), allow_pickle=False) as data:
-                arrays = {k: data[k] for k in data.files}
-            joints = tuple(str(j) for j in arrays.pop("joints"))
-            name = str(arrays.pop("skeleton"))
-            size = tuple(int(v) for v in arrays.pop("image_size"))
-            notes = tuple(str(w) for w in arrays.pop("warnings"))
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"{path} does not hold detections ({error}).", "Run the detect stage again.") from error
+        arrays: dict[str, Any] = load_npz(path, required=(*_ARRAYS, "skeleton", "joints", "image_size", "warnings"))
+        joints = tuple(str(j) for j in arrays.pop("joints"))
+        name = str(arrays.pop("skeleton"))
+        size = tuple(int(v) for v in arrays.pop("image_size"))
+        notes = tuple(str(w) for w in arrays.pop("warnings"))
         try:
             skeleton = get_skeleton(name)
         except InputError:
             skeleton = Skeleton(name, joints, ())
         if skeleton.joints != joints:
             raise InputError(f"{path}: its joints are not those of the skeleton {name!r}.", "Run detect again.")
+        known = (*_ARRAYS, "world_m", "masks", "image_from_crop")
+        arrays = {key: value for key, value in arrays.items() if key in known}
         return Detections(skeleton=skeleton, image_size=(size[0], size[1]), warnings=notes, **arrays)
 
 
@@ -209,7 +210,7 @@ class Collector:
     ) -> None:
         self._skeleton, self._size, self._progress = skeleton, image_size, progress
         self._keep_outside = keep_outside
-        self._total = len(frames) if hasattr(frames, "__len__") else 0
+        self._total = len(frames) if isinstance(frames, Sized) else 0
         self._rows: list[dict[str, Any]] = []
         self._people = 0
         self.warnings: list[str] = []

@@ -112,7 +112,9 @@ def _load(target: str) -> Factory:
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise InputError(f"The detector {target!r} cannot be imported ({error}).", "Is its folder on PYTHONPATH?") from error
+        raise InputError(
+            f"The detector {target!r} cannot be imported ({error}).", "Is its folder on PYTHONPATH?"
+        ) from error
     if not callable(found):
         raise InputError(f"{target!r} is not a class or function that makes a detector.")
     return found  # type: ignore[no-any-return]
