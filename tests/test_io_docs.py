@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import sportcore as sc
-from sportcore.io import load_npz, rigs, write_points3d_npz
 from sportcore.io import keypoints as keypoint_files
+from sportcore.io import load_npz, rigs, write_points3d_npz
 from sportcore.skeletons import BLAZEPOSE33, BODY25, COCO17, H36M17, HALPE26
 
 DOCS = Path(__file__).parent.parent / "docs"

@@ -157,6 +157,20 @@ def test_coco_joint_names_decide(tmp_path: Path) -> None:
     assert read_keypoints(tmp_path / "a.json").skeleton == COCO17
 
 
+def test_coco_folders_of_one_name_stay_apart(tmp_path: Path) -> None:
+    triples = [1.0, 2.0, 2.0] * 17
+    images = [{"id": i, "file_name": f"s{i}/cam/0001.jpg"} for i in (1, 2)]
+    data = {"images": images, "annotations": [{"image_id": i, "keypoints": triples} for i in (1, 2)]}
+    (tmp_path / "a.json").write_text(json.dumps(data))
+    assert read_keypoints(tmp_path / "a.json").names == ("s1_cam", "s2_cam")
+
+
+def test_openpose_person_without_body(tmp_path: Path) -> None:
+    people = [{"pose_keypoints_2d": []}, {"pose_keypoints_2d": [1, 2, 0.5] * 25}]
+    (tmp_path / "f_1.json").write_text(json.dumps({"people": people}))
+    assert read_keypoints(tmp_path).xy[0, 0, 0].tolist() == [1, 2]
+
+
 def test_coco_faults(tmp_path: Path) -> None:
     data = json.loads((GOLDEN / "coco.json").read_text())
     for change, message in (
@@ -334,6 +348,19 @@ def test_round_trip_openpose(tmp_path: Path, skeleton: Skeleton) -> None:
     k = k.replace(xy=xy)
     write_keypoints(k, tmp_path / "json")
     assert_same(read_keypoints(tmp_path / "json", skeleton=skeleton), k)
+
+
+def test_openpose_export_replaces_only_its_own_folders(tmp_path: Path) -> None:
+    k = example(np.random.default_rng(1), skeleton=BODY25)
+    (tmp_path / "video.mp4").write_text("precious")
+    write_keypoints(k, tmp_path, format="openpose")
+    write_keypoints(k.frames(slice(0, 2)), tmp_path, format="openpose")
+    assert (tmp_path / "video.mp4").read_text() == "precious"
+    assert read_keypoints(tmp_path).n_frames == 2
+    (tmp_path / "cam0_json" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="not replaced"):
+        write_keypoints(k, tmp_path, format="openpose")
+    assert (tmp_path / "cam0_json" / "notes.txt").exists()
 
 
 def test_custom_skeleton_survives(tmp_path: Path) -> None:

@@ -97,6 +97,37 @@ def test_qualisys_leaves_marker_cameras_out_and_sorts() -> None:
     assert result.rig.names == ("cam1", "cam2")
 
 
+def test_qualisys_agrees_with_another_reader(tmp_path: Path) -> None:
+    """The first camera of Pose2Sim's demo; expected is the Calib.toml that Pose2Sim 0.9 published for that file."""
+    turned = (
+        'r11="0.5536380477336265" r12="0.8046719867383512" r13="0.2144479094331626" r21="-0.4345300743838753" '
+        'r22="0.05946489349975602" r23="0.8986921279821063" r31="0.7104002579937896" r32="-0.5907342212870501" '
+        'r33="0.3825762057979294" x="1460.2323709212087" y="-1909.1590482454608" z="1896.5058524092062"'
+    )
+    intrinsic = 'centerPointU="34110.316406" centerPointV="60680.792969" focalLengthU="107599.671875"'
+    (tmp_path / "a.qca.txt").write_text(
+        '<?xml version="1.0" encoding="ASCII"?><calibration><cameras><camera model="none" serial="cam01">'
+        f'<fov_video bottom="1919" left="0" right="1087" top="0"/><transform {turned}/>'
+        f'<intrinsic {intrinsic} focalLengthV="107588.828125"/></camera></cameras></calibration>'
+    )
+    camera = read_rig(tmp_path / "a.qca.txt")[0]
+    rotvec = Rotation.from_matrix(camera.R).as_rotvec()
+    np.testing.assert_allclose(rotvec, [1.6882754799999993, 1.0483220499999997, -0.41955852000000016], atol=1e-9)
+    np.testing.assert_allclose(camera.t, [0.32110488999999953, 0.9563320600000009, 2.8907130499999996], atol=1e-9)
+    expected = [[1681.244873046875, 0, 532.97369384375], [0, 1681.075439453125, 948.137390140625], [0, 0, 1]]
+    np.testing.assert_allclose(camera.K, expected, atol=1e-9)
+    assert camera.image_size == (1088, 1920)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_xml_in_other_encodings(tmp_path: Path, encoding: str) -> None:
+    text = (
+        (GOLDEN / "tiny.qca.txt").read_text().replace("encoding='ASCII'", f"encoding='{encoding.removesuffix('-sig')}'")
+    )
+    (tmp_path / "a.qca.txt").write_bytes(text.encode(encoding))
+    check_truth(read_rig(tmp_path / "a.qca.txt"))
+
+
 @pytest.mark.parametrize("name", ["easymocap", "easymocap/intri.yml", "easymocap/extri.yml"])
 def test_golden_easymocap(name: str) -> None:
     with pytest.raises(InputError, match="image_sizes"):
@@ -416,6 +447,14 @@ def test_unknown_files_list_what_is_supported(tmp_path: Path, content: str) -> N
     if content == "hello":
         with pytest.raises(InputError, match="Qualisys"):
             read_rig(tmp_path / "a.txt")
+
+
+@pytest.mark.parametrize("format", ["colmap", "easymocap"])
+def test_writing_into_a_folder_leaves_its_other_files(tmp_path: Path, format: str) -> None:
+    (tmp_path / "video.mp4").write_text("precious")
+    for _ in range(2):
+        write_rig(read_rig(GOLDEN / "pose2sim.toml"), tmp_path, format=format)
+    assert (tmp_path / "video.mp4").read_text() == "precious"
 
 
 def test_folders(tmp_path: Path) -> None:

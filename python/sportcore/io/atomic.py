@@ -38,15 +38,17 @@ class WriteError(SportcoreError, OSError):
     ``errno`` is the operating system's number (``errno.ENOSPC`` for a full disk) and ``filename`` the target.
     """
 
-    def __init__(self, message: str, *, errno: int | None = None, filename: str | None = None) -> None:
-        OSError.__init__(self, message)
+    def __init__(
+        self, message: str, remedy: str = "", *, errno: int | None = None, filename: str | None = None
+    ) -> None:
+        OSError.__init__(self, message, remedy)
         self.message = message
-        self.remedy = ""
+        self.remedy = remedy
         self.errno = errno
         self.filename = filename
 
     def __str__(self) -> str:
-        return self.message
+        return f"{self.message} {self.remedy}".strip()
 
 
 def _free_bytes(folder: Path) -> int | None:
@@ -69,14 +71,15 @@ def _write_error(error: BaseException, target: Path) -> WriteError | None:
         reason = "the file size limit is reached" if number == errno.EFBIG else "the disk is full"
         return WriteError(
             f"{target}: cannot be written, {reason} ({left} bytes free in {target.parent}). Nothing was lost: "
-            "the previous file, if there was one, is unchanged. Free some space and run again.",
+            "the previous file, if there was one, is unchanged.",
+            "Free some space and run again.",
             errno=number or errno.ENOSPC,
             filename=str(target),
         )
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
         return WriteError(
-            f"{target}: cannot be written ({os.strerror(number)}). Check the permissions of {target.parent} "
-            "or choose another folder.",
+            f"{target}: cannot be written ({os.strerror(number)}).",
+            f"Check the permissions of {target.parent} or choose another folder.",
             errno=number,
             filename=str(target),
         )
@@ -165,8 +168,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary folder beside ``path``; on success it takes the place of ``path``.
 
-    For outputs that are many files (OpenPose JSON).  An existing folder is moved aside, replaced and then
-    removed; a kill between the two renames leaves the old content in ``.<name>.tmp-…-old``.
+    For outputs that are many files.  An existing folder is replaced with everything in it, so it must be one
+    that belongs to the program.  It is moved aside, replaced and then removed; a kill between the two renames
+    leaves the old content in ``.<name>.tmp-….old``.
 
     Raises:
         WriteError: as for :func:`atomic_path`.
@@ -300,7 +304,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 
 
 def read_text(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> str:
-    """Read a text file as UTF-8 (a byte order mark is dropped).
+    """Read a text file as UTF-8, or UTF-16 where a byte order mark says so.
 
     Raises:
         InputError: missing, a folder, unreadable, empty or not text.
@@ -315,7 +319,7 @@ def read_text(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> 
     if not data.strip():
         raise InputError(f"{path}: is empty.")
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError:
         if max_bytes is not None:
             return data.decode("utf-8", errors="replace")

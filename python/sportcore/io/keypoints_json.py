@@ -48,7 +48,8 @@ def read_openpose(path: PathLike, skeleton: str | Skeleton | None) -> tuple[list
             data = read_json(file)
             if not isinstance(data, dict) or not isinstance(data.get("people"), list):
                 raise InputError(f"{file}: is not an OpenPose frame, the list 'people' is missing.")
-            people = [_openpose_person(file, p) for p in data["people"]]
+            found = [_openpose_person(file, p) for p in data["people"]]
+            people = [p for p in found if len(p.score)]
             number = frame_number(file, file.stem)
             if number in camera.people:
                 raise InputError(f"{file}: frame {number} is there twice.")
@@ -75,11 +76,21 @@ def _openpose_person(file: Path, person: Any) -> Person:
 
 
 def write_openpose(keypoints: Keypoints2D, path: PathLike) -> None:
-    """Write one folder ``<camera>_json`` with one file per frame for each camera; missing joints are 0, 0, 0."""
-    with atomic_folder(path) as root:
-        for c, name in enumerate(keypoints.camera_names):
-            folder = root / f"{name}_json"
-            folder.mkdir()
+    """Write one folder ``<camera>_json`` with one file per frame for each camera; missing joints are 0, 0, 0.
+
+    A folder of an earlier export is replaced; anything else in ``path`` is left alone.
+
+    Raises:
+        InputError: ``<camera>_json`` exists and holds other files than JSON.
+    """
+    targets = [Path(path) / f"{name}_json" for name in keypoints.camera_names]
+    for target in targets:
+        if target.is_dir() and any(f.suffix != ".json" or f.is_dir() for f in target.iterdir()):
+            raise InputError(
+                f"{target}: holds other files than JSON frames, it is not replaced.", "Choose another folder."
+            )
+    for c, (name, target) in enumerate(zip(keypoints.camera_names, targets, strict=True)):
+        with atomic_folder(target) as folder:
             for t in range(keypoints.n_frames):
                 people = []
                 seen = np.isfinite(keypoints.xy[c, t]).all(1)
@@ -103,11 +114,14 @@ def read_coco(
     images = {i["id"]: i for i in _records(path, data, "images", ("id", "file_name"))}
     annotations = _records(path, data, "annotations", ("image_id", "keypoints"))
     categories = [c for c in data.get("categories", []) if isinstance(c, dict) and c.get("keypoints")]
-    cameras: dict[str, CameraFrames] = {}
-    for image in images.values():
-        file = PurePosixPath(str(image["file_name"]).replace("\\", "/"))
-        name = file.parent.name or Path(path).stem
-        camera = cameras.setdefault(name, CameraFrames(name))
+    files = {i: PurePosixPath(str(image["file_name"]).replace("\\", "/")) for i, image in images.items()}
+    parents = {f.parent for f in files.values()}
+    short = len({p.name for p in parents}) == len(parents)
+    cameras: dict[PurePosixPath, CameraFrames] = {}
+    for number, image in images.items():
+        file = files[number]
+        name = (file.parent.name if short else str(file.parent).replace("/", "_")) or Path(path).stem
+        camera = cameras.setdefault(file.parent, CameraFrames(name))
         if "width" in image and "height" in image:
             camera.image_size = (int(image["width"]), int(image["height"]))
         camera.people.setdefault(frame_number(f"{path}: image {file}", file.stem), [])
@@ -115,13 +129,12 @@ def read_coco(
     for a in annotations:
         if a["image_id"] not in images:
             raise InputError(f"{path}: an annotation refers to image {a['image_id']}, which is not listed.")
-        image = images[a["image_id"]]
-        file = PurePosixPath(str(image["file_name"]).replace("\\", "/"))
+        file = files[a["image_id"]]
         person = person_from_triples(path, a["keypoints"], a.get("track_id"))
         count = count or len(person.score)
         if set(np.unique(person.score)) <= {0.0, 1.0, 2.0}:
             person.score = np.minimum(person.score, 1.0)
-        cameras[file.parent.name or Path(path).stem].people[frame_number(path, file.stem)].append(person)
+        cameras[file.parent].people[frame_number(path, file.stem)].append(person)
     if not annotations:
         raise InputError(f"{path}: holds no annotation with keypoints.")
     ordered = sorted(cameras.values(), key=lambda c: natural_key(c.name))

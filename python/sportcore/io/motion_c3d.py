@@ -87,7 +87,8 @@ def _verify(ezc3d: object, temporary: Path, target: Path, shape: tuple[int, int,
     if not complete:
         raise WriteError(
             f"{target}: could not be written completely, the disk is probably full. Nothing was lost: the previous "
-            "file, if there was one, is unchanged. Free some space and run again.",
+            "file, if there was one, is unchanged.",
+            "Free some space and run again.",
             errno=errno.ENOSPC,
             filename=str(target),
         )

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from sportcore.errors import InputError
-from sportcore.io.atomic import atomic_folder, read_text
+from sportcore.io.atomic import read_text, write_text
 from sportcore.io.rig_common import PathLike, RawCamera, RigFile, build, numbers, quaternion_matrix
 from sportcore.types import Rig
 
@@ -144,7 +144,8 @@ def write_colmap(rig: Rig, path: PathLike, *, has_pose: tuple[bool, ...]) -> Non
         x, y, z, w = Rotation.from_matrix(camera.R).as_quat()
         pose = " ".join(repr(float(v)) for v in (w, x, y, z, *camera.t))
         poses += [f"{i} {pose} {i} {camera.name}.png", ""]
-    with atomic_folder(path) as folder:
-        (folder / "cameras.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        (folder / "images.txt").write_text("\n".join(poses) + "\n", encoding="utf-8")
-        (folder / "points3D.txt").write_text("# 3D point list with one line of data per point:\n", encoding="utf-8")
+    folder = Path(path)
+    write_text(folder / "cameras.txt", "\n".join(lines) + "\n")
+    write_text(folder / "images.txt", "\n".join(poses) + "\n")
+    if not (folder / "points3D.txt").exists():
+        write_text(folder / "points3D.txt", "# 3D point list with one line of data per point:\n")

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from sportcore.errors import InputError
-from sportcore.io.atomic import atomic_folder, atomic_path, read_text
+from sportcore.io.atomic import read_text, write_text
 from sportcore.io.rig_common import PathLike, RawCamera, RigFile, build, size_of
 from sportcore.types import Rig
 
@@ -172,9 +172,7 @@ def write_easymocap(rig: Rig, path: PathLike, *, has_pose: tuple[bool, ...]) -> 
                 "Rename the camera or write a .toml file.",
             )
     if Path(path).suffix.lower() in (".yml", ".yaml"):
-        with atomic_path(path) as temporary:
-            temporary.write_text(_content(rig, has_pose, True, True), encoding="utf-8")
+        write_text(path, _content(rig, has_pose, True, True))
         return
-    with atomic_folder(path) as folder:
-        (folder / "intri.yml").write_text(_content(rig, has_pose, True, False), encoding="utf-8")
-        (folder / "extri.yml").write_text(_content(rig, has_pose, False, True), encoding="utf-8")
+    write_text(Path(path) / "intri.yml", _content(rig, has_pose, True, False))
+    write_text(Path(path) / "extri.yml", _content(rig, has_pose, False, True))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,10 +26,12 @@ _QUALISYS_FLIP = np.diag([1.0, -1.0, -1.0])
 _SUBPIXELS = 64.0
 
 
-def parse_xml(path: PathLike, text: str) -> ElementTree.Element:
-    """Parse XML text, or raise an :class:`InputError` with line and column."""
+def parse_xml(path: PathLike) -> ElementTree.Element:
+    """Parse an XML file in the encoding it declares, or raise an :class:`InputError` with line and column."""
     try:
-        return ElementTree.fromstring(text.encode("utf-8") if text.lstrip().startswith("<?xml") else text)
+        return ElementTree.fromstring(Path(path).read_bytes().lstrip())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from None
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise InputError(
             f"{path}: is not valid XML, perhaps truncated: {error}.", "Export the calibration again."
@@ -168,7 +172,7 @@ def _vicon_camera(
     centre = _split(path, _attribute(path, frame, "PRINCIPAL_POINT", who), who)
     cu, cv = numbers(path, f"{who}: PRINCIPAL_POINT", centre, 2)
     sensor = numbers(path, f"{who}: SENSOR_SIZE", _split(path, _attribute(path, camera, "SENSOR_SIZE", who), who), 2)
-    size = image_sizes.get(name) if isinstance(image_sizes, dict) else image_sizes
+    size = image_sizes.get(name) if isinstance(image_sizes, Mapping) else image_sizes
     if size is not None and (size[0] != sensor[0] or size[1] != sensor[1]):
         cu, cv = cu - (sensor[0] - size[0]) / 2, cv - (sensor[1] - size[1]) / 2
         notes.append(f"{who}: the video {size[0]}x{size[1]} was taken as the centre of the sensor {sensor.tolist()}.")

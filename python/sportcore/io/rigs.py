@@ -51,7 +51,7 @@ def detect_rig_format(path: PathLike) -> str:
         if root in ("calibration", "Cameras", "opencv_storage"):
             return {"calibration": "qualisys", "Cameras": "vicon"}.get(root, "opencv")
         if root == "":
-            parse_xml(source, read_text(source))
+            parse_xml(source)
         raise InputError(f"{path}: is XML with root <{root}>, not a camera file that is known.", _SUPPORTED)
     if source.suffix.lower() == ".toml":
         return "toml"
@@ -132,8 +132,8 @@ def read_rig_file(
         source = _detect_folder(source)[1]
     readers: dict[str, Callable[[], RigFile]] = {
         "toml": lambda: read_rig_toml(source, read_toml(source), units=units, image_sizes=image_sizes),
-        "qualisys": lambda: read_qualisys(source, parse_xml(source, read_text(source))),
-        "vicon": lambda: read_vicon(source, parse_xml(source, read_text(source)), image_sizes=image_sizes),
+        "qualisys": lambda: read_qualisys(source, parse_xml(source)),
+        "vicon": lambda: read_vicon(source, parse_xml(source), image_sizes=image_sizes),
         "opencv": lambda: read_opencv(source, image_sizes=image_sizes),
         "colmap": lambda: read_colmap(source),
         "opencap": lambda: read_opencap(source),
