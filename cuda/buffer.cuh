@@ -15,9 +15,10 @@ namespace sportcore::cuda {
 inline void check(cudaError_t status, const char* doing) {
   if (status == cudaSuccess) return;
   cudaGetLastError();
-  const std::string remedy =
-      status == cudaErrorMemoryAllocation ? "Give fewer points at a time." : "Check the device with `nvidia-smi`.";
-  throw DeviceError(std::string("CUDA failed while ") + doing + ": " + cudaGetErrorString(status) + ".", remedy);
+  const std::string remedy = status == cudaErrorMemoryAllocation ? "Give fewer points at a time."
+                                                                 : "Check the device with `nvidia-smi`.";
+  throw DeviceError(std::string("CUDA failed while ") + doing + ": " + cudaGetErrorString(status) + ".",
+                    remedy);
 }
 
 /// Memory on the device for the time of a scope, in the order of a stream.
@@ -28,7 +29,8 @@ class Buffer {
     if (count > 0) check(cudaMallocAsync(&data_, count * sizeof(T), stream), "reserving device memory");
   }
   Buffer(const T* host, std::size_t count, cudaStream_t stream) : Buffer(host ? count : 0, stream) {
-    if (data_) check(cudaMemcpyAsync(data_, host, count * sizeof(T), cudaMemcpyHostToDevice, stream), "copying in");
+    if (data_)
+      check(cudaMemcpyAsync(data_, host, count * sizeof(T), cudaMemcpyHostToDevice, stream), "copying in");
   }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
@@ -37,7 +39,8 @@ class Buffer {
   }
   T* get() const { return data_; }
   void copy_out(T* host, std::size_t count) const {
-    if (data_) check(cudaMemcpyAsync(host, data_, count * sizeof(T), cudaMemcpyDeviceToHost, stream_), "copying out");
+    if (data_)
+      check(cudaMemcpyAsync(host, data_, count * sizeof(T), cudaMemcpyDeviceToHost, stream_), "copying out");
   }
 
  private:

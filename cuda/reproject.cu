@@ -35,8 +35,8 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 template <class T>
-void reproject_device(const Camera<double>* cameras, std::size_t n_cameras, const T* points, std::size_t n_points,
-                      const T* observed, T* out, void* stream) {
+void reproject_device(const Camera<double>* cameras, std::size_t n_cameras, const T* points,
+                      std::size_t n_points, const T* observed, T* out, void* stream) {
   if (n_points == 0) return;
   const cudaStream_t s = static_cast<cudaStream_t>(stream);
   for (std::size_t first = 0; first < n_cameras; first += kMaxBlocks) {
@@ -45,17 +45,18 @@ void reproject_device(const Camera<double>* cameras, std::size_t n_cameras, cons
     for (std::size_t c = 0; c < count; ++c) rounded[c] = camera_cast<T>(cameras[first + c]);
     const Buffer<Camera<T>> rig(rounded.data(), count, s);
     const std::size_t at = 2 * first * n_points;
-    const dim3 grid(static_cast<unsigned>(std::min<std::size_t>((n_points + kThreads - 1) / kThreads, kMaxBlocks)),
-                    static_cast<unsigned>(count));
-    reproject_kernel<T><<<grid, kThreads, 0, s>>>(rig.get(), points, n_points, observed ? observed + at : nullptr,
-                                                  out + at);
+    const dim3 grid(
+        static_cast<unsigned>(std::min<std::size_t>((n_points + kThreads - 1) / kThreads, kMaxBlocks)),
+        static_cast<unsigned>(count));
+    reproject_kernel<T>
+        <<<grid, kThreads, 0, s>>>(rig.get(), points, n_points, observed ? observed + at : nullptr, out + at);
     check(cudaGetLastError(), "starting reproject");
   }
 }
 
 template <class T>
-void reproject_host(const Camera<double>* cameras, std::size_t n_cameras, const T* points, std::size_t n_points,
-                    const T* observed, T* out) {
+void reproject_host(const Camera<double>* cameras, std::size_t n_cameras, const T* points,
+                    std::size_t n_points, const T* observed, T* out) {
   const Stream stream;
   const std::size_t n_out = 2 * n_cameras * n_points;
   const Buffer<T> in(points, 3 * n_points, stream.get()), seen(observed, n_out, stream.get());
@@ -65,13 +66,13 @@ void reproject_host(const Camera<double>* cameras, std::size_t n_cameras, const 
   stream.wait();
 }
 
-template void reproject_device<float>(const Camera<double>*, std::size_t, const float*, std::size_t, const float*,
-                                      float*, void*);
-template void reproject_device<double>(const Camera<double>*, std::size_t, const double*, std::size_t, const double*,
-                                       double*, void*);
-template void reproject_host<float>(const Camera<double>*, std::size_t, const float*, std::size_t, const float*,
-                                    float*);
-template void reproject_host<double>(const Camera<double>*, std::size_t, const double*, std::size_t, const double*,
-                                     double*);
+template void reproject_device<float>(const Camera<double>*, std::size_t, const float*, std::size_t,
+                                      const float*, float*, void*);
+template void reproject_device<double>(const Camera<double>*, std::size_t, const double*, std::size_t,
+                                       const double*, double*, void*);
+template void reproject_host<float>(const Camera<double>*, std::size_t, const float*, std::size_t,
+                                    const float*, float*);
+template void reproject_host<double>(const Camera<double>*, std::size_t, const double*, std::size_t,
+                                     const double*, double*);
 
 }  // namespace sportcore::cuda

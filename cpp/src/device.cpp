@@ -19,8 +19,9 @@ std::string cuda_device_name(int device) {
 void require_cuda() {
   std::string why;
   if (cuda::device_count(&why) == 0) {
-    throw DeviceError("CUDA was asked for, but no usable CUDA device was found (" + why + ").",
-                      "Install an NVIDIA driver for CUDA 12 or newer and check `nvidia-smi`, or use device=\"cpu\".");
+    throw DeviceError(
+        "CUDA was asked for, but no usable CUDA device was found (" + why + ").",
+        "Install an NVIDIA driver for CUDA 12 or newer and check `nvidia-smi`, or use device=\"cpu\".");
   }
 }
 
@@ -36,9 +37,10 @@ std::string cuda_device_name(int) {
 }
 
 void require_cuda() {
-  throw DeviceError("CUDA was asked for, but this sportcore was built without it.",
-                    "Put nvcc on PATH and reinstall from source (pip install --no-binary sportcore sportcore), or use "
-                    "device=\"cpu\".");
+  throw DeviceError(
+      "CUDA was asked for, but this sportcore was built without it.",
+      "Put nvcc on PATH and reinstall from source (pip install --no-binary sportcore sportcore), or use "
+      "device=\"cpu\".");
 }
 
 #endif

@@ -15,22 +15,22 @@ std::string device_name(int device);
 
 /// Arrays on the device; returns when the work is queued. observed (C, N, 2) may be null.
 template <class T>
-void reproject_device(const Camera<double>* cameras, std::size_t n_cameras, const T* points, std::size_t n_points,
-                      const T* observed, T* out, void* stream);
+void reproject_device(const Camera<double>* cameras, std::size_t n_cameras, const T* points,
+                      std::size_t n_points, const T* observed, T* out, void* stream);
 
 /// Arrays on the host: copies in, computes, copies out, returns when done.
 template <class T>
-void reproject_host(const Camera<double>* cameras, std::size_t n_cameras, const T* points, std::size_t n_points,
-                    const T* observed, T* out);
+void reproject_host(const Camera<double>* cameras, std::size_t n_cameras, const T* points,
+                    std::size_t n_points, const T* observed, T* out);
 
 template <class T>
-void triangulate_device(const Camera<double>* cameras, std::size_t n_cameras, const T* keypoints_px, const T* score,
-                        const T* sigma_px, std::size_t n_points, const TriangulateOutput<T>& out,
-                        const TriangulateOptions& options, void* stream);
+void triangulate_device(const Camera<double>* cameras, std::size_t n_cameras, const T* keypoints_px,
+                        const T* score, const T* sigma_px, std::size_t n_points,
+                        const TriangulateOutput<T>& out, const TriangulateOptions& options, void* stream);
 
 template <class T>
-void triangulate_host(const Camera<double>* cameras, std::size_t n_cameras, const T* keypoints_px, const T* score,
-                      const T* sigma_px, std::size_t n_points, const TriangulateOutput<T>& out,
-                      const TriangulateOptions& options);
+void triangulate_host(const Camera<double>* cameras, std::size_t n_cameras, const T* keypoints_px,
+                      const T* score, const T* sigma_px, std::size_t n_points,
+                      const TriangulateOutput<T>& out, const TriangulateOptions& options);
 
 }  // namespace sportcore::cuda

@@ -12,8 +12,8 @@ namespace {
 
 using RowMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-/// Normal equations of a DenseProblem with the first-order robust weights (Triggs correction without the second-order
-/// term, which keeps the normal matrix positive semi-definite).
+/// Normal equations of a DenseProblem with the first-order robust weights (Triggs correction without the
+/// second-order term, which keeps the normal matrix positive semi-definite).
 class DenseNormalEquations {
  public:
   explicit DenseNormalEquations(const DenseProblem& problem)
@@ -95,7 +95,8 @@ LmResult minimize_dense(const DenseProblem& problem, std::vector<double>& x, con
   require(problem.block_size > 0 && problem.n_residuals > 0 && problem.n_residuals % problem.block_size == 0,
           "minimize_dense: n_residuals must be a positive multiple of block_size.");
   require(problem.loss_scale > 0, "minimize_dense: loss_scale must be positive.");
-  require(options.max_iterations >= 0 && options.initial_damping > 0, "minimize_dense: damping must be positive.");
+  require(options.max_iterations >= 0 && options.initial_damping > 0,
+          "minimize_dense: damping must be positive.");
   DenseNormalEquations equations(problem);
   const LmResult result = levenberg_marquardt(equations, x, options);
   if (covariance) {

@@ -17,7 +17,8 @@
 namespace sportcore {
 
 int resolve_threads(int num_threads) {
-  require(num_threads >= 0, "num_threads must be 0 (all cores) or positive, got " + std::to_string(num_threads) + ".");
+  require(num_threads >= 0,
+          "num_threads must be 0 (all cores) or positive, got " + std::to_string(num_threads) + ".");
   if (num_threads > 0) return num_threads;
 #if defined(__linux__)
   cpu_set_t set;

@@ -14,14 +14,16 @@ namespace {
 constexpr std::size_t kGrain = 16384;
 
 template <class T>
-void check_arrays(const void* cameras, std::size_t n_cameras, const T* points, std::size_t n_points, const T* out) {
+void check_arrays(const void* cameras, std::size_t n_cameras, const T* points, std::size_t n_points,
+                  const T* out) {
   require(cameras != nullptr && n_cameras > 0, "reproject: at least one camera is needed.");
   require(n_points == 0 || (points != nullptr && out != nullptr), "reproject: an array is missing.");
 }
 
 /// Runs body(camera, camera index, begin, end) over all cameras and points.
 template <class T, class Body>
-void for_all(const Camera<double>* cameras, std::size_t n_cameras, std::size_t n_points, int num_threads, Body body) {
+void for_all(const Camera<double>* cameras, std::size_t n_cameras, std::size_t n_points, int num_threads,
+             Body body) {
   const std::size_t pieces = (n_points + kGrain - 1) / kGrain;
   parallel_for(n_cameras * pieces, 1, num_threads, [&](std::size_t first, std::size_t last) {
     for (std::size_t k = first; k < last; ++k) {
@@ -33,7 +35,8 @@ void for_all(const Camera<double>* cameras, std::size_t n_cameras, std::size_t n
 
 /// The loop of one camera, compiled for each model so that the branch on it leaves the loop.
 template <class T, int kModel>
-void project_range(Camera<T> camera, const T* points, const T* observed, T* out, std::size_t begin, std::size_t end) {
+void project_range(Camera<T> camera, const T* points, const T* observed, T* out, std::size_t begin,
+                   std::size_t end) {
   camera.lens.model = kModel;
   for (std::size_t i = begin; i < end; ++i) {
     T uv[2];
@@ -118,15 +121,16 @@ void reproject_cuda(const Camera<double>* cameras, std::size_t n_cameras, const 
   check_arrays(cameras, n_cameras, device_points_world_m, n_points, device_uv_px);
   require_cuda();
 #if SPORTCORE_WITH_CUDA
-  cuda::reproject_device<T>(cameras, n_cameras, device_points_world_m, n_points, nullptr, device_uv_px, stream);
+  cuda::reproject_device<T>(cameras, n_cameras, device_points_world_m, n_points, nullptr, device_uv_px,
+                            stream);
 #else
   (void)stream;
 #endif
 }
 
-template SPORTCORE_API void reproject_cuda<float>(const Camera<double>*, std::size_t, const float*, std::size_t, float*,
-                                                  void*);
-template SPORTCORE_API void reproject_cuda<double>(const Camera<double>*, std::size_t, const double*, std::size_t,
-                                                   double*, void*);
+template SPORTCORE_API void reproject_cuda<float>(const Camera<double>*, std::size_t, const float*,
+                                                  std::size_t, float*, void*);
+template SPORTCORE_API void reproject_cuda<double>(const Camera<double>*, std::size_t, const double*,
+                                                   std::size_t, double*, void*);
 
 }  // namespace sportcore

@@ -13,12 +13,13 @@ namespace {
 constexpr std::size_t kGrain = 1024;
 
 template <class T>
-void check_call(const Camera<double>* cameras, std::size_t n_cameras, const T* keypoints_px, std::size_t n_points,
-                const TriangulateOutput<T>& out, const TriangulateOptions& options) {
+void check_call(const Camera<double>* cameras, std::size_t n_cameras, const T* keypoints_px,
+                std::size_t n_points, const TriangulateOutput<T>& out, const TriangulateOptions& options) {
   check(options);
   require(cameras != nullptr && n_cameras > 0, "triangulate: at least one camera is needed.");
   require(n_cameras <= kMaxViews,
-          "triangulate: " + std::to_string(n_cameras) + " cameras are more than " + std::to_string(kMaxViews) + ".",
+          "triangulate: " + std::to_string(n_cameras) + " cameras are more than " +
+              std::to_string(kMaxViews) + ".",
           "Triangulate with a subset of the rig.");
   require(n_points == 0 || (keypoints_px && out.xyz && out.status), "triangulate: an array is missing.");
 }
@@ -55,7 +56,8 @@ void check(const TriangulateOptions& o) {
   require(o.inlier_sigmas >= 0, "TriangulateOptions: inlier_sigmas must not be negative.");
   require(o.min_score >= 0 && o.min_score <= 1, "TriangulateOptions: min_score must lie in [0, 1].");
   require(o.min_views >= 2 && o.min_views <= kMaxViews, "TriangulateOptions: min_views must lie in [2, 64].");
-  require(o.min_angle_deg > 0 && o.min_angle_deg < 90, "TriangulateOptions: min_angle_deg must lie in (0, 90).");
+  require(o.min_angle_deg > 0 && o.min_angle_deg < 90,
+          "TriangulateOptions: min_angle_deg must lie in (0, 90).");
   require(o.loss_scale_sigmas > 0, "TriangulateOptions: loss_scale_sigmas must be positive.");
   require(o.max_iterations > 0, "TriangulateOptions: max_iterations must be positive.");
 }
@@ -66,30 +68,33 @@ void triangulate(const Camera<double>* cameras, std::size_t n_cameras, const dou
   run<double>(cameras, n_cameras, keypoints_px, score, sigma_px, n_points, out, options);
 }
 
-void triangulate(const Camera<double>* cameras, std::size_t n_cameras, const float* keypoints_px, const float* score,
-                 const float* sigma_px, std::size_t n_points, const TriangulateOutput<float>& out,
-                 const TriangulateOptions& options) {
+void triangulate(const Camera<double>* cameras, std::size_t n_cameras, const float* keypoints_px,
+                 const float* score, const float* sigma_px, std::size_t n_points,
+                 const TriangulateOutput<float>& out, const TriangulateOptions& options) {
   run<float>(cameras, n_cameras, keypoints_px, score, sigma_px, n_points, out, options);
 }
 
 template <class T>
-void triangulate_cuda(const Camera<double>* cameras, std::size_t n_cameras, const T* keypoints_px, const T* score,
-                      const T* sigma_px, std::size_t n_points, const TriangulateOutput<T>& out,
-                      const TriangulateOptions& options, void* stream) {
+void triangulate_cuda(const Camera<double>* cameras, std::size_t n_cameras, const T* keypoints_px,
+                      const T* score, const T* sigma_px, std::size_t n_points,
+                      const TriangulateOutput<T>& out, const TriangulateOptions& options, void* stream) {
   check_call(cameras, n_cameras, keypoints_px, n_points, out, options);
   require_cuda();
 #if SPORTCORE_WITH_CUDA
-  cuda::triangulate_device<T>(cameras, n_cameras, keypoints_px, score, sigma_px, n_points, out, options, stream);
+  cuda::triangulate_device<T>(cameras, n_cameras, keypoints_px, score, sigma_px, n_points, out, options,
+                              stream);
 #else
   (void)score, (void)sigma_px, (void)stream;
 #endif
 }
 
-template SPORTCORE_API void triangulate_cuda<float>(const Camera<double>*, std::size_t, const float*, const float*,
-                                                    const float*, std::size_t, const TriangulateOutput<float>&,
+template SPORTCORE_API void triangulate_cuda<float>(const Camera<double>*, std::size_t, const float*,
+                                                    const float*, const float*, std::size_t,
+                                                    const TriangulateOutput<float>&,
                                                     const TriangulateOptions&, void*);
-template SPORTCORE_API void triangulate_cuda<double>(const Camera<double>*, std::size_t, const double*, const double*,
-                                                     const double*, std::size_t, const TriangulateOutput<double>&,
+template SPORTCORE_API void triangulate_cuda<double>(const Camera<double>*, std::size_t, const double*,
+                                                     const double*, const double*, std::size_t,
+                                                     const TriangulateOutput<double>&,
                                                      const TriangulateOptions&, void*);
 
 }  // namespace sportcore

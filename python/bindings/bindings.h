@@ -1,5 +1,6 @@
 // Copyright 2026 The sportcore authors. SPDX-License-Identifier: Apache-2.0
-/// What the binding files share: one register function per C++ header, array checks, and options with keyword arguments.
+/// What the binding files share: one register function per C++ header, array checks, and options with keyword
+/// arguments.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -47,7 +48,8 @@ inline void check_shape(const py::array& a, const char* name, const std::vector<
   for (std::size_t i = 0; ok && i < shape.size(); ++i) ok = shape[i] < 0 || a.shape(i) == shape[i];
   if (ok) return;
   std::string want = "(";
-  for (std::size_t i = 0; i < shape.size(); ++i) want += (i ? ", " : "") + (shape[i] < 0 ? "N" : std::to_string(shape[i]));
+  for (std::size_t i = 0; i < shape.size(); ++i)
+    want += (i ? ", " : "") + (shape[i] < 0 ? "N" : std::to_string(shape[i]));
   throw InputError(std::string(name) + " must have the shape " + want + "), got " + shape_text(a) + ".");
 }
 
@@ -55,8 +57,9 @@ inline void check_shape(const py::array& a, const char* name, const std::vector<
 Loss loss_from_name(const std::string& name);
 std::string loss_name(Loss loss);
 
-/// Adds to an options class: __init__ from keyword arguments (a misspelt one raises InputError and names the options
-/// there are), __repr__, to_dict, __eq__ and pickling. `fields` are the names bound before with def_readwrite.
+/// Adds to an options class: __init__ from keyword arguments (a misspelt one raises InputError and names the
+/// options there are), __repr__, to_dict, __eq__ and pickling. `fields` are the names bound before with
+/// def_readwrite.
 void add_options_protocol(py::object cls, const std::vector<std::string>& fields);
 
 }  // namespace sportcore::bindings

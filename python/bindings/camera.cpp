@@ -61,8 +61,10 @@ const Camera<double>& pick(const CameraArray& cameras, int index) {
 
 void register_camera(py::module_& m) {
   py::class_<CameraArray>(m, "Cameras", "The cameras of a rig as the kernels read them.")
-      .def(py::init(&make_cameras), py::arg("model"), py::arg("K"), py::arg("distortion"), py::arg("R"), py::arg("t"),
-           "model (C,) 0 pinhole, 1 brown, 2 fisheye; K (C, 3, 3) px; distortion (C, 8) zero-padded; R (C, 3, 3) and "
+      .def(py::init(&make_cameras), py::arg("model"), py::arg("K"), py::arg("distortion"), py::arg("R"),
+           py::arg("t"),
+           "model (C,) 0 pinhole, 1 brown, 2 fisheye; K (C, 3, 3) px; distortion (C, 8) zero-padded; R (C, "
+           "3, 3) and "
            "t (C, 3) cam_from_world, m.")
       .def("__len__", [](const CameraArray& c) { return c.cameras.size(); });
 

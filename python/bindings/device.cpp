@@ -9,7 +9,8 @@ namespace sportcore::bindings {
 void register_device(py::module_& m) {
   m.def("built_with_cuda", &built_with_cuda, "True when this build holds the CUDA kernels.");
   m.def("cuda_device_count", &cuda_device_count, "Number of usable CUDA devices (0 without a driver).");
-  m.def("cuda_device_name", &cuda_device_name, py::arg("device") = 0, "Name of a CUDA device; raises DeviceError.");
+  m.def("cuda_device_name", &cuda_device_name, py::arg("device") = 0,
+        "Name of a CUDA device; raises DeviceError.");
   m.def("require_cuda", &require_cuda, "Raise DeviceError, with the remedy, unless CUDA can be used.");
   m.def("resolve_threads", &resolve_threads, py::arg("num_threads") = 0,
         "Threads that a request stands for: 0 is one per available core.");

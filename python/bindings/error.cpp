@@ -18,8 +18,10 @@ std::string nearest(const std::string& name, const std::vector<std::string>& kno
   double best_score = 0.4;
   for (const std::string& k : known) {
     int shared = 0;
-    for (std::size_t i = 0; i + 1 < name.size(); ++i) shared += k.find(name.substr(i, 2)) != std::string::npos;
-    const double score = 2.0 * shared / static_cast<double>(std::max<std::size_t>(1, name.size() + k.size() - 2));
+    for (std::size_t i = 0; i + 1 < name.size(); ++i)
+      shared += k.find(name.substr(i, 2)) != std::string::npos;
+    const double score =
+        2.0 * shared / static_cast<double>(std::max<std::size_t>(1, name.size() + k.size() - 2));
     if (score > best_score) {
       best_score = score;
       best = k;

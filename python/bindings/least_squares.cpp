@@ -73,12 +73,14 @@ void register_least_squares(py::module_& m) {
       .def_readwrite("cost_tolerance", &LmOptions::cost_tolerance)
       .def_readwrite("gradient_tolerance", &LmOptions::gradient_tolerance)
       .def_readwrite("step_tolerance", &LmOptions::step_tolerance);
-  add_options_protocol(options, {"max_iterations", "initial_damping", "min_damping", "max_damping", "cost_tolerance",
-                                 "gradient_tolerance", "step_tolerance"});
+  add_options_protocol(options, {"max_iterations", "initial_damping", "min_damping", "max_damping",
+                                 "cost_tolerance", "gradient_tolerance", "step_tolerance"});
 
-  m.def("minimize", &minimize, py::arg("residuals"), py::arg("jacobian"), py::arg("x0"), py::arg("loss") = "trivial",
-        py::arg("loss_scale") = 1.0, py::arg("block_size") = 1, py::arg("options") = LmOptions(),
-        "Minimise 1/2 sum rho(|r_i|^2) with residuals(x) -> (M,) and jacobian(x) -> (M, N). Returns x, covariance, "
+  m.def("minimize", &minimize, py::arg("residuals"), py::arg("jacobian"), py::arg("x0"),
+        py::arg("loss") = "trivial", py::arg("loss_scale") = 1.0, py::arg("block_size") = 1,
+        py::arg("options") = LmOptions(),
+        "Minimise 1/2 sum rho(|r_i|^2) with residuals(x) -> (M,) and jacobian(x) -> (M, N). Returns x, "
+        "covariance, "
         "converged, stop, iterations, initial_cost and cost.");
   m.def(
       "loss",

@@ -8,8 +8,8 @@ PYBIND11_MODULE(_core, m) {
   m.doc() = "The C++ core of sportcore: cameras, reprojection, triangulation, least squares, calibration.";
   m.attr("__version__") = sportcore::version();
   m.def(
-      "_rebuild_options", [](py::object cls, const py::dict& values) { return cls(**values); }, py::arg("cls"),
-      py::arg("values"));
+      "_rebuild_options", [](py::object cls, const py::dict& values) { return cls(**values); },
+      py::arg("cls"), py::arg("values"));
   b::register_error(m);
   b::register_device(m);
   b::register_camera(m);

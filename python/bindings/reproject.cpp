@@ -7,7 +7,8 @@ namespace sportcore::bindings {
 namespace {
 
 template <class T>
-Array<T> reproject_array(const CameraArray& cameras, const Array<T>& points, const ReprojectOptions& options) {
+Array<T> reproject_array(const CameraArray& cameras, const Array<T>& points,
+                         const ReprojectOptions& options) {
   check_shape(points, "points_world_m", {-1, 3});
   const py::ssize_t C = static_cast<py::ssize_t>(cameras.cameras.size()), N = points.shape(0);
   Array<T> uv({C, N, py::ssize_t(2)});
@@ -36,7 +37,8 @@ Array<T> residual_array(const CameraArray& cameras, const Array<T>& points, cons
   return residual;
 }
 
-py::tuple jacobian_arrays(const CameraArray& cameras, const Array<double>& points, const ReprojectOptions& options) {
+py::tuple jacobian_arrays(const CameraArray& cameras, const Array<double>& points,
+                          const ReprojectOptions& options) {
   check_shape(points, "points_world_m", {-1, 3});
   const py::ssize_t C = static_cast<py::ssize_t>(cameras.cameras.size()), N = points.shape(0), two = 2;
   Array<double> uv({C, N, two}), jx({C, N, two, py::ssize_t(3)}), jp({C, N, two, py::ssize_t(6)});
@@ -66,24 +68,27 @@ void register_reproject(py::module_& m) {
       .def_readwrite("cuda", &ReprojectOptions::cuda, "run on the first CUDA device");
   add_options_protocol(options, {"num_threads", "cuda"});
 
-  const char* doc = "World points (N, 3) m -> (C, N, 2) px, in the precision of the points; NaN behind a camera.";
+  const char* doc =
+      "World points (N, 3) m -> (C, N, 2) px, in the precision of the points; NaN behind a camera.";
   m.def("reproject", &reproject_array<float>, py::arg("cameras"), py::arg("points_world_m").noconvert(),
         py::arg("options") = ReprojectOptions(), doc);
   m.def("reproject", &reproject_array<double>, py::arg("cameras"), py::arg("points_world_m"),
         py::arg("options") = ReprojectOptions(), doc);
   const char* doc_residual = "Projection minus observed_px (C, N, 2), px; NaN where either is missing.";
-  m.def("reproject_residuals", &residual_array<float>, py::arg("cameras"), py::arg("points_world_m").noconvert(),
-        py::arg("observed_px").noconvert(), py::arg("options") = ReprojectOptions(), doc_residual);
+  m.def("reproject_residuals", &residual_array<float>, py::arg("cameras"),
+        py::arg("points_world_m").noconvert(), py::arg("observed_px").noconvert(),
+        py::arg("options") = ReprojectOptions(), doc_residual);
   m.def("reproject_residuals", &residual_array<double>, py::arg("cameras"), py::arg("points_world_m"),
         py::arg("observed_px"), py::arg("options") = ReprojectOptions(), doc_residual);
   m.def("reproject_jacobians", &jacobian_arrays, py::arg("cameras"), py::arg("points_world_m"),
         py::arg("options") = ReprojectOptions(),
-        "uv (C, N, 2) px and its Jacobians by the point (C, N, 2, 3) and by the pose increment (w, dt) (C, N, 2, 6).");
+        "uv (C, N, 2) px and its Jacobians by the point (C, N, 2, 3) and by the pose increment (w, dt) (C, "
+        "N, 2, 6).");
   const char* doc_cuda = "The same on CUDA memory: pointers, number of points and stream as integers.";
   m.def("reproject_cuda_f32", &reproject_pointers<float>, py::arg("cameras"), py::arg("points"), py::arg("n"),
         py::arg("uv"), py::arg("stream"), doc_cuda);
-  m.def("reproject_cuda_f64", &reproject_pointers<double>, py::arg("cameras"), py::arg("points"), py::arg("n"),
-        py::arg("uv"), py::arg("stream"), doc_cuda);
+  m.def("reproject_cuda_f64", &reproject_pointers<double>, py::arg("cameras"), py::arg("points"),
+        py::arg("n"), py::arg("uv"), py::arg("stream"), doc_cuda);
 }
 
 }  // namespace sportcore::bindings

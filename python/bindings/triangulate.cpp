@@ -52,10 +52,11 @@ py::dict triangulate_array(const CameraArray& cameras, const Array<T>& keypoints
 
 /// The same on CUDA memory. Each pointer is an integer, 0 where there is no such array.
 template <class T>
-void triangulate_pointers(const CameraArray& cameras, std::size_t n, std::uintptr_t keypoints, std::uintptr_t score,
-                          std::uintptr_t sigma, std::uintptr_t xyz, std::uintptr_t status, std::uintptr_t covariance,
-                          std::uintptr_t residual, std::uintptr_t inlier, std::uintptr_t n_views,
-                          const TriangulateOptions& options, std::uintptr_t stream) {
+void triangulate_pointers(const CameraArray& cameras, std::size_t n, std::uintptr_t keypoints,
+                          std::uintptr_t score, std::uintptr_t sigma, std::uintptr_t xyz,
+                          std::uintptr_t status, std::uintptr_t covariance, std::uintptr_t residual,
+                          std::uintptr_t inlier, std::uintptr_t n_views, const TriangulateOptions& options,
+                          std::uintptr_t stream) {
   TriangulateOutput<T> out;
   out.xyz = reinterpret_cast<T*>(xyz);
   out.status = reinterpret_cast<std::uint8_t*>(status);
@@ -73,21 +74,23 @@ template <class T>
 void register_precision(py::module_& m, const char* cuda_name, bool convert) {
   auto xy = py::arg("keypoints_px"), score = py::arg("score"), sigma = py::arg("sigma_px");
   m.def("triangulate", &triangulate_array<T>, py::arg("cameras"), convert ? xy : xy.noconvert(),
-        (convert ? score : score.noconvert()) = py::none(), (convert ? sigma : sigma.noconvert()) = py::none(),
-        py::arg("options") = TriangulateOptions(), py::arg("with_covariance") = true,
-        py::arg("with_residuals") = true,
-        "keypoints_px (C, N, 2), NaN where missing; score and sigma_px (C, N) or None. Returns a dict of xyz (N, 3) m, "
+        (convert ? score : score.noconvert()) = py::none(),
+        (convert ? sigma : sigma.noconvert()) = py::none(), py::arg("options") = TriangulateOptions(),
+        py::arg("with_covariance") = true, py::arg("with_residuals") = true,
+        "keypoints_px (C, N, 2), NaN where missing; score and sigma_px (C, N) or None. Returns a dict of xyz "
+        "(N, 3) m, "
         "status (N,), n_views (N,), covariance (N, 3, 3) m^2, residual_px (C, N) and inlier (C, N).");
-  m.def(cuda_name, &triangulate_pointers<T>, py::arg("cameras"), py::arg("n"), py::arg("keypoints"), py::arg("score"),
-        py::arg("sigma"), py::arg("xyz"), py::arg("status"), py::arg("covariance"), py::arg("residual"),
-        py::arg("inlier"), py::arg("n_views"), py::arg("options"), py::arg("stream"),
+  m.def(cuda_name, &triangulate_pointers<T>, py::arg("cameras"), py::arg("n"), py::arg("keypoints"),
+        py::arg("score"), py::arg("sigma"), py::arg("xyz"), py::arg("status"), py::arg("covariance"),
+        py::arg("residual"), py::arg("inlier"), py::arg("n_views"), py::arg("options"), py::arg("stream"),
         "triangulate on CUDA memory: pointers and stream as integers, 0 where there is no such array.");
 }
 
 }  // namespace
 
 void register_triangulate(py::module_& m) {
-  py::class_<TriangulateOptions> options(m, "TriangulateOptions", "Options of triangulate; see sportcore.points3d.");
+  py::class_<TriangulateOptions> options(m, "TriangulateOptions",
+                                         "Options of triangulate; see sportcore.points3d.");
   options.def(py::init<>())
       .def_readwrite("max_reprojection_error_px", &TriangulateOptions::max_reprojection_error_px)
       .def_readwrite("sigma_px", &TriangulateOptions::sigma_px)
@@ -103,9 +106,9 @@ void register_triangulate(py::module_& m) {
       .def_readwrite("max_iterations", &TriangulateOptions::max_iterations)
       .def_readwrite("num_threads", &TriangulateOptions::num_threads)
       .def_readwrite("cuda", &TriangulateOptions::cuda);
-  add_options_protocol(options, {"max_reprojection_error_px", "sigma_px", "inlier_sigmas", "min_score", "min_views",
-                                 "min_angle_deg", "robust", "loss", "loss_scale_sigmas", "max_iterations",
-                                 "num_threads", "cuda"});
+  add_options_protocol(options, {"max_reprojection_error_px", "sigma_px", "inlier_sigmas", "min_score",
+                                 "min_views", "min_angle_deg", "robust", "loss", "loss_scale_sigmas",
+                                 "max_iterations", "num_threads", "cuda"});
   m.def(
       "check_triangulate_options", [](const TriangulateOptions& o) { check(o); }, py::arg("options"),
       "Raise InputError when an option is out of its range.");

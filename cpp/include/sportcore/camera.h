@@ -3,7 +3,8 @@
 ///
 /// OpenCV conventions: camera x right, y down, z forward; the centre of the upper-left pixel is (0, 0);
 /// x_cam = R x_world + t. Models: pinhole; Brown-Conrady with 4, 5 or 8 coefficients in OpenCV order
-/// (k1 k2 p1 p2 k3 k4 k5 k6, unused ones zero); the 4-parameter fisheye of Kannala and Brandt (2006) as in cv2.fisheye.
+/// (k1 k2 p1 p2 k3 k4 k5 k6, unused ones zero); the 4-parameter fisheye of Kannala and Brandt (2006) as in
+/// cv2.fisheye.
 #pragma once
 
 #include "sportcore/linalg.h"
@@ -46,9 +47,11 @@ SPORTCORE_HD Camera<U> camera_cast(const Camera<T>& c) {
   return out;
 }
 
-// ---- distortion ------------------------------------------------------------------------------------------------
+// ---- distortion
+// ------------------------------------------------------------------------------------------------
 
-/// Brown-Conrady: normalised x (2) -> distorted xd (2). J (2, 2) = d xd / d x, Jk (2, 8) = d xd / d k; both optional.
+/// Brown-Conrady: normalised x (2) -> distorted xd (2). J (2, 2) = d xd / d x, Jk (2, 8) = d xd / d k; both
+/// optional.
 template <class T>
 SPORTCORE_HD void distort_brown(const T* k, const T* x, T* xd, T* J, T* Jk) {
   const T X = x[0], Y = x[1], r2 = X * X + Y * Y, r4 = r2 * r2, r6 = r4 * r2, xy = X * Y;
@@ -93,8 +96,10 @@ SPORTCORE_HD void distort_fisheye(const T* k, const T* x, T* xd, T* J, T* Jk) {
   xd[1] = s * x[1];
   if (J) {
     // h = d(theta/r)/dr / r; its power series near the axis avoids the cancellation there.
-    const T h = r2 < T(0.01) ? T(-2.0 / 3) + r2 * (T(4.0 / 5) + r2 * (T(-6.0 / 7) + r2 * (T(8.0 / 9) - r2 * T(10.0 / 11))))
-                             : (T(1) / (T(1) + r2) - ratio) / r2;
+    const T h =
+        r2 < T(0.01)
+            ? T(-2.0 / 3) + r2 * (T(4.0 / 5) + r2 * (T(-6.0 / 7) + r2 * (T(8.0 / 9) - r2 * T(10.0 / 11))))
+            : (T(1) / (T(1) + r2) - ratio) / r2;
     const T dq = k[0] + u * (T(2) * k[1] + u * (T(3) * k[2] + u * T(4) * k[3]));
     const T g = h * q + T(2) * ratio * ratio * dq / (T(1) + r2);
     J[0] = s + g * x[0] * x[0];
@@ -130,13 +135,15 @@ SPORTCORE_HD void distort(const Intrinsics<T>& lens, const T* x, T* xd, T* J = n
   }
 }
 
-// ---- projection ------------------------------------------------------------------------------------------------
+// ---- projection
+// ------------------------------------------------------------------------------------------------
 
 /// Camera-frame point X (3) m -> uv (2) px. Optional row-major Jacobians of uv: J_point (2, 3) by X,
-/// J_intr (2, 4) by (fx, fy, cx, cy), J_dist (2, 8) by k. Returns false (and NaN in uv) unless the point lies in front.
+/// J_intr (2, 4) by (fx, fy, cx, cy), J_dist (2, 8) by k. Returns false (and NaN in uv) unless the point lies
+/// in front.
 template <class T>
-SPORTCORE_HD bool project(const Intrinsics<T>& lens, const T* X, T* uv, T* J_point = nullptr, T* J_intr = nullptr,
-                          T* J_dist = nullptr) {
+SPORTCORE_HD bool project(const Intrinsics<T>& lens, const T* X, T* uv, T* J_point = nullptr,
+                          T* J_intr = nullptr, T* J_dist = nullptr) {
   if (!(X[2] > T(0))) {
     uv[0] = uv[1] = nan_value<T>();
     return false;
@@ -182,15 +189,17 @@ SPORTCORE_HD void cam_from_world(const Camera<T>& camera, const T* X, T* Xc) {
   for (int i = 0; i < 3; ++i) Xc[i] = v[i] + camera.t[i];
 }
 
-/// World point X (3) m -> uv (2) px, with optional Jacobians: J_point (2, 3) by X; J_pose (2, 6) by (w, dt) of the
-/// update R <- exp([w]x) R, t <- t + dt; J_intr (2, 4); J_dist (2, 8). Returns false unless the point lies in front.
+/// World point X (3) m -> uv (2) px, with optional Jacobians: J_point (2, 3) by X; J_pose (2, 6) by (w, dt)
+/// of the update R <- exp([w]x) R, t <- t + dt; J_intr (2, 4); J_dist (2, 8). Returns false unless the point
+/// lies in front.
 template <class T>
-SPORTCORE_HD bool project_world(const Camera<T>& camera, const T* X, T* uv, T* J_point = nullptr, T* J_pose = nullptr,
-                                T* J_intr = nullptr, T* J_dist = nullptr) {
+SPORTCORE_HD bool project_world(const Camera<T>& camera, const T* X, T* uv, T* J_point = nullptr,
+                                T* J_pose = nullptr, T* J_intr = nullptr, T* J_dist = nullptr) {
   T v[3], Xc[3], J[6];
   mat3_vec(camera.R, X, v);
   for (int i = 0; i < 3; ++i) Xc[i] = v[i] + camera.t[i];
-  const bool ok = project(camera.lens, Xc, uv, J_point || J_pose ? J : static_cast<T*>(nullptr), J_intr, J_dist);
+  const bool ok =
+      project(camera.lens, Xc, uv, J_point || J_pose ? J : static_cast<T*>(nullptr), J_intr, J_dist);
   if (!ok) return false;
   if (J_point) {
     mat3_tvec(camera.R, J, J_point);
@@ -205,7 +214,8 @@ SPORTCORE_HD bool project_world(const Camera<T>& camera, const T* X, T* uv, T* J
   return true;
 }
 
-/// R <- exp([w]x) R, t <- t + dt with delta = (w (3) rad, dt (3) m): the step that J_pose of project_world belongs to.
+/// R <- exp([w]x) R, t <- t + dt with delta = (w (3) rad, dt (3) m): the step that J_pose of project_world
+/// belongs to.
 template <class T>
 SPORTCORE_HD void update_pose(const T* delta, T* R, T* t) {
   T E[9], out[9];
@@ -215,11 +225,12 @@ SPORTCORE_HD void update_pose(const T* delta, T* R, T* t) {
   for (int i = 0; i < 3; ++i) t[i] += delta[3 + i];
 }
 
-// ---- inversion -------------------------------------------------------------------------------------------------
+// ---- inversion
+// -------------------------------------------------------------------------------------------------
 
-/// Distorted xd (2) -> normalised x (2) by damped Newton steps that stay on the branch joined to the optical axis,
-/// where the determinant of the distortion's Jacobian is positive. Returns false (and NaN) where that branch does not
-/// reach xd, i.e. the pixel lies outside what the model can image.
+/// Distorted xd (2) -> normalised x (2) by damped Newton steps that stay on the branch joined to the optical
+/// axis, where the determinant of the distortion's Jacobian is positive. Returns false (and NaN) where that
+/// branch does not reach xd, i.e. the pixel lies outside what the model can image.
 template <class T>
 SPORTCORE_HD bool undistort(const Intrinsics<T>& lens, const T* xd, T* x) {
   if (lens.model == kPinhole) {
@@ -227,8 +238,8 @@ SPORTCORE_HD bool undistort(const Intrinsics<T>& lens, const T* xd, T* x) {
     x[1] = xd[1];
     return is_finite(x[0]) && is_finite(x[1]);
   }
-  const T tolerance = T(16) * std::numeric_limits<T>::epsilon();
-  if (lens.model == kFisheye) {  // one unknown, the angle from the axis
+  const T tolerance = T(2) * std::numeric_limits<T>::epsilon();  // of a coordinate of order one
+  if (lens.model == kFisheye) {                                  // one unknown, the angle from the axis
     const T* k = lens.k;
     const T target = std::sqrt(xd[0] * xd[0] + xd[1] * xd[1]);
     const T limit = T(1.5706);  // just under a right angle
@@ -247,7 +258,7 @@ SPORTCORE_HD bool undistort(const Intrinsics<T>& lens, const T* xd, T* x) {
       const T next = theta - residual / slope;
       theta = next < T(0) ? theta / T(2) : (next > limit ? (theta + limit) / T(2) : next);
     }
-    ok = ok && std::abs(residual) <= T(1e3) * tolerance * max_of(T(1), target);
+    ok = ok && std::abs(residual) <= T(32) * tolerance * max_of(T(1), target);
     const T s = ok ? (target > T(1e-12) ? std::tan(theta) / target : T(1)) : nan_value<T>();
     x[0] = s * xd[0];
     x[1] = s * xd[1];
@@ -289,13 +300,14 @@ SPORTCORE_HD bool undistort(const Intrinsics<T>& lens, const T* xd, T* x) {
     }
     if (!better) break;  // at rounding, or at the edge of the branch; the test below tells which
   }
-  ok = ok && error <= square(T(1e3) * tolerance) * scale;
+  ok = ok && error <= square(T(32) * tolerance) * scale;
   x[0] = ok ? p[0] : nan_value<T>();
   x[1] = ok ? p[1] : nan_value<T>();
   return ok;
 }
 
-/// uv (2) px -> normalised coordinates x (2) = (X/Z, Y/Z) of the ray. False (and NaN) where the model has no inverse.
+/// uv (2) px -> normalised coordinates x (2) = (X/Z, Y/Z) of the ray. False (and NaN) where the model has no
+/// inverse.
 template <class T>
 SPORTCORE_HD bool unproject(const Intrinsics<T>& lens, const T* uv, T* x) {
   const T xd[2] = {(uv[0] - lens.cx) / lens.fx, (uv[1] - lens.cy) / lens.fy};

@@ -1,6 +1,6 @@
 // Copyright 2026 The sportcore authors. SPDX-License-Identifier: Apache-2.0
-/// CUDA devices, without any CUDA type in sight. Asking for CUDA where there is none is a DeviceError that names the
-/// fix; nothing falls back to the CPU silently.
+/// CUDA devices, without any CUDA type in sight. Asking for CUDA where there is none is a DeviceError that
+/// names the fix; nothing falls back to the CPU silently.
 #pragma once
 
 #include <string>

@@ -1,5 +1,6 @@
 // Copyright 2026 The sportcore authors. SPDX-License-Identifier: Apache-2.0
-/// Exceptions of the C++ library: what() is the message, what is wrong, followed by the remedy, what to do. The Python module maps each to the class of the same meaning in sportcore.errors.
+/// Exceptions of the C++ library: what() is the message, what is wrong, followed by the remedy, what to do.
+/// The Python module maps each to the class of the same meaning in sportcore.errors.
 #pragma once
 
 #include <stdexcept>

@@ -1,9 +1,9 @@
 // Copyright 2026 The sportcore authors. SPDX-License-Identifier: Apache-2.0
 /// Host/device marker and the few scalar functions that both compilers share.
 ///
-/// Everything marked SPORTCORE_HD is written once and runs in the CPU loops and in the CUDA kernels. Such functions
-/// take plain arrays: a matrix is row-major, an optional output is a pointer that may be null. There is no Eigen
-/// and no allocation in them, so the layout of nothing here depends on compiler flags.
+/// Everything marked SPORTCORE_HD is written once and runs in the CPU loops and in the CUDA kernels. Such
+/// functions take plain arrays: a matrix is row-major, an optional output is a pointer that may be null.
+/// There is no Eigen and no allocation in them, so the layout of nothing here depends on compiler flags.
 #pragma once
 
 #include <cmath>

@@ -1,8 +1,9 @@
 // Copyright 2026 The sportcore authors. SPDX-License-Identifier: Apache-2.0
 /// Robust Levenberg-Marquardt in three separate parts: losses, normal equations, and the damping loop.
 ///
-/// A refiner is residual + Jacobian + step. The loop `levenberg_marquardt` knows nothing of either; it talks to a
-/// problem that fills its own normal equations (dense, or with a Schur complement) and can be asked for a step.
+/// A refiner is residual + Jacobian + step. The loop `levenberg_marquardt` knows nothing of either; it talks
+/// to a problem that fills its own normal equations (dense, or with a Schur complement) and can be asked for
+/// a step.
 #pragma once
 
 #include <functional>
@@ -13,7 +14,8 @@
 
 namespace sportcore {
 
-// ---- robust losses ---------------------------------------------------------------------------------------------
+// ---- robust losses
+// ---------------------------------------------------------------------------------------------
 
 /// Losses rho(s) of the squared residual norm s, with rho'(0) = 1 (Triggs et al. 2000, section 4.3).
 enum class Loss : int { kTrivial = 0, kHuber = 1, kCauchy = 2, kGemanMcClure = 3 };
@@ -52,11 +54,12 @@ SPORTCORE_HD T loss_weight(Loss loss, T s, T scale) {
   }
 }
 
-// ---- the damping loop ------------------------------------------------------------------------------------------
+// ---- the damping loop
+// ------------------------------------------------------------------------------------------
 
 struct LmOptions {
   int max_iterations = 100;
-  double initial_damping = 1e-4;      // lambda, relative to the diagonal of the normal matrix
+  double initial_damping = 1e-4;  // lambda, relative to the diagonal of the normal matrix
   double min_damping = 1e-12;
   double max_damping = 1e12;
   double cost_tolerance = 1e-12;      // relative decrease of the cost that counts as converged
@@ -64,7 +67,14 @@ struct LmOptions {
   double step_tolerance = 1e-12;      // step norm relative to the parameter norm that counts as converged
 };
 
-enum class LmStop : int { kGradient = 0, kCost = 1, kStep = 2, kMaxIterations = 3, kMaxDamping = 4, kInvalidStart = 5 };
+enum class LmStop : int {
+  kGradient = 0,
+  kCost = 1,
+  kStep = 2,
+  kMaxIterations = 3,
+  kMaxDamping = 4,
+  kInvalidStart = 5
+};
 
 struct LmResult {
   bool converged = false;
@@ -79,12 +89,14 @@ struct LmResult {
 /// Levenberg-Marquardt with Nielsen's damping (Madsen, Nielsen & Tingleff 2004, algorithm 3.16).
 ///
 /// Problem must offer:
-///   double linearize(const Params&)      fill the normal equations at the parameters; return half the robust cost
+///   double linearize(const Params&)      fill the normal equations at the parameters; return half the robust
+///   cost
 ///                                        (NaN or infinite: outside the domain)
 ///   double cost(const Params&)           the same cost alone
 ///   double gradient_max()                largest absolute gradient entry of the last linearisation
 ///   bool solve(double damping, double* predicted, double* relative_step)
-///                                        solve (H + damping diag H) d = -g; predicted decrease; |d| / |parameters|
+///                                        solve (H + damping diag H) d = -g; predicted decrease; |d| /
+///                                        |parameters|
 ///   Params moved()                       the parameters after the last solved step
 template <class Problem, class Params>
 LmResult levenberg_marquardt(Problem& problem, Params& params, const LmOptions& options,
@@ -150,7 +162,8 @@ LmResult levenberg_marquardt(Problem& problem, Params& params, const LmOptions& 
   return result;
 }
 
-// ---- a dense problem from functions ----------------------------------------------------------------------------
+// ---- a dense problem from functions
+// ----------------------------------------------------------------------------
 
 /// Residual blocks r_i(x) of equal size and their Jacobians, for problems of up to a few hundred unknowns.
 struct DenseProblem {
@@ -165,10 +178,11 @@ struct DenseProblem {
   std::function<void(const double* x, double* J)> jacobian;
 };
 
-/// Minimises 1/2 sum_i rho(|r_i|^2). x (n_params) is the start and becomes the result. When `covariance` is not null it
-/// receives (J^T W J)^-1 (n_params, n_params), row-major, for residuals in units of their deviation; NaN when singular.
-SPORTCORE_API LmResult minimize_dense(const DenseProblem& problem, std::vector<double>& x, const LmOptions& options,
-                                      std::vector<double>* covariance = nullptr);
+/// Minimises 1/2 sum_i rho(|r_i|^2). x (n_params) is the start and becomes the result. When `covariance` is
+/// not null it receives (J^T W J)^-1 (n_params, n_params), row-major, for residuals in units of their
+/// deviation; NaN when singular.
+SPORTCORE_API LmResult minimize_dense(const DenseProblem& problem, std::vector<double>& x,
+                                      const LmOptions& options, std::vector<double>* covariance = nullptr);
 
 /// Words for LmStop, as they appear in reports.
 SPORTCORE_API std::string to_string(LmStop stop);

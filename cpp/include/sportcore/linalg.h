@@ -1,6 +1,6 @@
 // Copyright 2026 The sportcore authors. SPDX-License-Identifier: Apache-2.0
-/// Small fixed-size linear algebra for host and device. Matrices are row-major arrays; a symmetric 3x3 matrix is
-/// stored as six numbers {xx, xy, xz, yy, yz, zz}.
+/// Small fixed-size linear algebra for host and device. Matrices are row-major arrays; a symmetric 3x3 matrix
+/// is stored as six numbers {xx, xy, xz, yy, yz, zz}.
 #pragma once
 
 #include "sportcore/hd.h"
@@ -44,7 +44,8 @@ SPORTCORE_HD void mat3_tvec(const T* A, const T* x, T* out) {
 template <class T>
 SPORTCORE_HD void mat3_mul(const T* A, const T* B, T* out) {
   for (int r = 0; r < 3; ++r)
-    for (int c = 0; c < 3; ++c) out[3 * r + c] = A[3 * r] * B[c] + A[3 * r + 1] * B[3 + c] + A[3 * r + 2] * B[6 + c];
+    for (int c = 0; c < 3; ++c)
+      out[3 * r + c] = A[3 * r] * B[c] + A[3 * r + 1] * B[3 + c] + A[3 * r + 2] * B[6 + c];
 }
 
 /// A += w a a^T for the packed symmetric 3x3 matrix A.
@@ -59,8 +60,9 @@ SPORTCORE_HD void sym3_add_outer(T* A, const T* a, T w) {
   A[5] += wz * a[2];
 }
 
-/// Inverse of a packed symmetric positive definite 3x3 matrix. Returns det(A) / (xx yy zz), which lies in (0, 1] for
-/// such a matrix and says how far from singular it is (0 or less, or NaN: singular, `inverse` is then not usable).
+/// Inverse of a packed symmetric positive definite 3x3 matrix. Returns det(A) / (xx yy zz), which lies in (0,
+/// 1] for such a matrix and says how far from singular it is (0 or less, or NaN: singular, `inverse` is then
+/// not usable).
 template <class T>
 SPORTCORE_HD T sym3_inverse(const T* A, T* inverse) {
   const T c00 = A[3] * A[5] - A[4] * A[4];
@@ -88,8 +90,8 @@ SPORTCORE_HD void sym3_vec(const T* A, const T* x, T* out) {
   out[2] = c;
 }
 
-/// Solves A x = b for a symmetric positive definite A (N, N) by Cholesky, in place: A becomes its factor, b becomes x.
-/// Returns false when a pivot is not positive.
+/// Solves A x = b for a symmetric positive definite A (N, N) by Cholesky, in place: A becomes its factor, b
+/// becomes x. Returns false when a pivot is not positive.
 template <class T, int N>
 SPORTCORE_HD bool cholesky_solve(T* A, T* b) {
   for (int i = 0; i < N; ++i) {
@@ -115,8 +117,8 @@ SPORTCORE_HD bool cholesky_solve(T* A, T* b) {
   return true;
 }
 
-/// Eigenvalues and eigenvectors of a symmetric A (N, N) by cyclic Jacobi rotations. A is destroyed; eigenvalues are
-/// unsorted on `values`, eigenvector k is column k of `vectors` (N, N).
+/// Eigenvalues and eigenvectors of a symmetric A (N, N) by cyclic Jacobi rotations. A is destroyed;
+/// eigenvalues are unsorted on `values`, eigenvector k is column k of `vectors` (N, N).
 template <class T, int N>
 SPORTCORE_HD void jacobi_eigen(T* A, T* values, T* vectors) {
   for (int i = 0; i < N; ++i)
@@ -158,7 +160,8 @@ SPORTCORE_HD void jacobi_eigen(T* A, T* values, T* vectors) {
   for (int i = 0; i < N; ++i) values[i] = A[i * N + i];
 }
 
-/// Unit eigenvector of the smallest eigenvalue of a symmetric A (N, N), which is destroyed. Returns that eigenvalue.
+/// Unit eigenvector of the smallest eigenvalue of a symmetric A (N, N), which is destroyed. Returns that
+/// eigenvalue.
 template <class T, int N>
 SPORTCORE_HD T smallest_eigenvector(T* A, T* vector) {
   T values[N], vectors[N * N];
@@ -170,8 +173,8 @@ SPORTCORE_HD T smallest_eigenvector(T* A, T* vector) {
   return values[best];
 }
 
-/// Largest eigenvalue of a packed symmetric 3x3 matrix in closed form (Smith 1961, "Eigenvalues of a symmetric 3x3
-/// matrix").
+/// Largest eigenvalue of a packed symmetric 3x3 matrix in closed form (Smith 1961, "Eigenvalues of a
+/// symmetric 3x3 matrix").
 template <class T>
 SPORTCORE_HD T sym3_largest_eigenvalue(const T* A) {
   const T mean = (A[0] + A[3] + A[5]) / T(3);
@@ -186,7 +189,8 @@ SPORTCORE_HD T sym3_largest_eigenvalue(const T* A) {
   return mean + T(2) * p * std::cos(std::acos(r) / T(3));
 }
 
-// ---- rotations -------------------------------------------------------------------------------------------------
+// ---- rotations
+// -------------------------------------------------------------------------------------------------
 
 /// R = exp([w]x), Rodrigues' formula; w is an axis times an angle (rad).
 template <class T>
@@ -212,7 +216,8 @@ SPORTCORE_HD void so3_exp(const T* w, T* R) {
   R[8] = T(1) - b * (w[0] * w[0] + w[1] * w[1]);
 }
 
-/// w with exp([w]x) = R and |w| <= pi. By way of the unit quaternion, so that angles near pi keep their accuracy.
+/// w with exp([w]x) = R and |w| <= pi. By way of the unit quaternion, so that angles near pi keep their
+/// accuracy.
 template <class T>
 SPORTCORE_HD void so3_log(const T* R, T* w) {
   T q[4];  // w, x, y, z; the branch with the largest divisor (Shepperd 1978)

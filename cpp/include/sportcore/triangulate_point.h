@@ -2,15 +2,19 @@
 /// Triangulation of one point, for host and device.
 ///
 /// 1. Keep the usable observations and undistort them once.
-/// 2. Linear solution of all of them (Hartley & Zisserman 2004, section 12.2, inhomogeneous), refined on the true
+/// 2. Linear solution of all of them (Hartley & Zisserman 2004, section 12.2, inhomogeneous), refined on the
+/// true
 ///    projection. When every residual is small, that is the answer: most points end here.
-/// 3. Otherwise every pair of views is a hypothesis (midpoint of the two rays), scored over all views by a truncated
+/// 3. Otherwise every pair of views is a hypothesis (midpoint of the two rays), scored over all views by a
+/// truncated
 ///    quadratic (MSAC; Torr & Zisserman 2000) weighted with the detector's score.
-/// 4. The views that agree with the best hypothesis are refined, chosen again at the refined point, until stable.
+/// 4. The views that agree with the best hypothesis are refined, chosen again at the refined point, until
+/// stable.
 /// 5. Covariance (sum J^T J / sigma^2)^-1 over the inliers; checks of angle and cheirality.
 ///
-/// Detector scores weigh only in step 3: they say little about the size of the error of a good observation, so that
-/// weighting the estimate by them costs accuracy. Per-observation sigmas, where known, weigh everywhere.
+/// Detector scores weigh only in step 3: they say little about the size of the error of a good observation,
+/// so that weighting the estimate by them costs accuracy. Per-observation sigmas, where known, weigh
+/// everywhere.
 #pragma once
 
 #include "sportcore/triangulate.h"
@@ -50,17 +54,17 @@ template <class T, int kViews>
 struct Views {
   int count;
   int camera[kViews];
-  T uv[kViews][2];     // px, as observed
-  T x[kViews][2];      // normalised, undistorted
-  T inv_sigma[kViews]; // 1/px
+  T uv[kViews][2];       // px, as observed
+  T x[kViews][2];        // normalised, undistorted
+  T inv_sigma[kViews];   // 1/px
   T max_error2[kViews];  // px^2
   T score[kViews];
 };
 
 /// X of the linear equations (R0 - x R2) X = x t2 - t0, (R1 - y R2) X = y t2 - t1 over the masked views.
 template <class T, int kViews>
-SPORTCORE_HD bool solve_linear(const TriangulateCamera<T>* cameras, const Views<T, kViews>& v, std::uint64_t mask,
-                               T* X) {
+SPORTCORE_HD bool solve_linear(const TriangulateCamera<T>* cameras, const Views<T, kViews>& v,
+                               std::uint64_t mask, T* X) {
   T A[6] = {0, 0, 0, 0, 0, 0}, b[3] = {0, 0, 0};
   for (int i = 0; i < v.count; ++i) {
     if (!((mask >> i) & 1)) continue;
@@ -82,11 +86,12 @@ SPORTCORE_HD bool solve_linear(const TriangulateCamera<T>* cameras, const Views<
   return quality > T(16) * std::numeric_limits<T>::epsilon() && is_finite(X[0] + X[1] + X[2]);
 }
 
-/// Robust cost, gradient, normal matrix (weighted by the loss) and information (not weighted) at X. False behind a
-/// camera.
+/// Robust cost, gradient, normal matrix (weighted by the loss) and information (not weighted) at X. False
+/// behind a camera.
 template <class T, int kViews>
-SPORTCORE_HD bool linearize(const TriangulateCamera<T>* cameras, const Views<T, kViews>& v, std::uint64_t mask,
-                            const T* X, Loss loss, T scale, T* cost, T* g, T* H, T* information) {
+SPORTCORE_HD bool linearize(const TriangulateCamera<T>* cameras, const Views<T, kViews>& v,
+                            std::uint64_t mask, const T* X, Loss loss, T scale, T* cost, T* g, T* H,
+                            T* information) {
   *cost = 0;
   for (int j = 0; j < 3; ++j) g[j] = 0;
   for (int j = 0; j < 6; ++j) H[j] = information[j] = 0;
@@ -113,14 +118,15 @@ SPORTCORE_HD bool linearize(const TriangulateCamera<T>* cameras, const Views<T, 
 
 enum class Refined { kOk, kBehind, kNotConverged };
 
-/// Levenberg-Marquardt from X over the masked views; X and information are updated. Converged when a further step
-/// would change the cost by less than 1e-4 of a sigma squared, a hundredth of the point's own deviation; that step is
-/// still taken.
+/// Levenberg-Marquardt from X over the masked views; X and information are updated. Converged when a further
+/// step would change the cost by less than 1e-4 of a sigma squared, a hundredth of the point's own deviation;
+/// that step is still taken.
 template <class T, int kViews>
-SPORTCORE_HD Refined refine(const TriangulateCamera<T>* cameras, const Views<T, kViews>& v, std::uint64_t mask,
-                            const TriangulateParams<T>& p, T* X, T* information) {
+SPORTCORE_HD Refined refine(const TriangulateCamera<T>* cameras, const Views<T, kViews>& v,
+                            std::uint64_t mask, const TriangulateParams<T>& p, T* X, T* information) {
   T cost, g[3], H[6], damping = 0;
-  if (!linearize(cameras, v, mask, X, p.loss, p.loss_scale, &cost, g, H, information)) return Refined::kBehind;
+  if (!linearize(cameras, v, mask, X, p.loss, p.loss_scale, &cost, g, H, information))
+    return Refined::kBehind;
   for (int it = 0; it < p.max_iterations; ++it) {
     T A[6], inverse[6], step[3];
     for (int j = 0; j < 6; ++j) A[j] = H[j];
@@ -165,8 +171,8 @@ SPORTCORE_HD Refined refine(const TriangulateCamera<T>* cameras, const Views<T, 
 
 /// Views within their error limit (times a factor on its square) at X, by the true projection.
 template <class T, int kViews>
-SPORTCORE_HD std::uint64_t agreeing(const TriangulateCamera<T>* cameras, const Views<T, kViews>& v, const T* X,
-                                    T factor2 = T(1)) {
+SPORTCORE_HD std::uint64_t agreeing(const TriangulateCamera<T>* cameras, const Views<T, kViews>& v,
+                                    const T* X, T factor2 = T(1)) {
   std::uint64_t mask = 0;
   for (int i = 0; i < v.count; ++i) {
     T uv[2];
@@ -190,7 +196,8 @@ SPORTCORE_HD void ray(const TriangulateCamera<T>* cameras, const Views<T, kViews
   mat3_tvec(cameras[v.camera[i]].camera.R, x, d);
 }
 
-/// What best_pair met on its way: no pair with enough angle between its rays, or pairs that meet behind a camera.
+/// What best_pair met on its way: no pair with enough angle between its rays, or pairs that meet behind a
+/// camera.
 struct PairSearch {
   bool any_angle;
   bool any_behind;
@@ -248,10 +255,11 @@ SPORTCORE_HD std::uint64_t best_pair(const TriangulateCamera<T>* cameras, const 
   return best_mask;
 }
 
-/// True when some two rays of the masked views, from X, differ from parallel (and opposite) by the least angle.
+/// True when some two rays of the masked views, from X, differ from parallel (and opposite) by the least
+/// angle.
 template <class T, int kViews>
-SPORTCORE_HD bool wide_enough(const TriangulateCamera<T>* cameras, const Views<T, kViews>& v, std::uint64_t mask,
-                              const T* X, T min_sine2) {
+SPORTCORE_HD bool wide_enough(const TriangulateCamera<T>* cameras, const Views<T, kViews>& v,
+                              std::uint64_t mask, const T* X, T min_sine2) {
   for (int i = 0; i < v.count; ++i) {
     if (!((mask >> i) & 1)) continue;
     const T* oi = cameras[v.camera[i]].position;
@@ -269,12 +277,14 @@ SPORTCORE_HD bool wide_enough(const TriangulateCamera<T>* cameras, const Views<T
 
 }  // namespace detail
 
-/// Triangulates point `index` of arrays with `n_points` points: keypoints_px (C, N, 2), score and sigma_px (C, N) or
-/// null. residual_px (C, N), optional, receives the distances of the observations from the point. kViews >= C.
+/// Triangulates point `index` of arrays with `n_points` points: keypoints_px (C, N, 2), score and sigma_px
+/// (C, N) or null. residual_px (C, N), optional, receives the distances of the observations from the point.
+/// kViews >= C.
 template <class T, int kViews>
 SPORTCORE_HD void triangulate_point(const TriangulateCamera<T>* cameras, int n_cameras, const T* keypoints_px,
-                                    const T* score, const T* sigma_px, std::size_t n_points, std::size_t index,
-                                    const TriangulateParams<T>& p, TriangulatedPoint<T>& out, T* residual_px) {
+                                    const T* score, const T* sigma_px, std::size_t n_points,
+                                    std::size_t index, const TriangulateParams<T>& p,
+                                    TriangulatedPoint<T>& out, T* residual_px) {
   out.status = PointStatus::kOk;
   out.inliers = 0;
   detail::Views<T, kViews> v;
@@ -308,7 +318,8 @@ SPORTCORE_HD void triangulate_point(const TriangulateCamera<T>* cameras, int n_c
     // All views together: the answer wherever nothing is wrong.
     detail::Refined fit = detail::Refined::kNotConverged;
     const bool solved = detail::solve_linear(cameras, v, all, X);
-    // A linear solution far from some view needs no refinement to be known as wrong, where there is a choice of views.
+    // A linear solution far from some view needs no refinement to be known as wrong, where there is a choice
+    // of views.
     const bool choice = p.robust && v.count > 2;
     if (solved && (!choice || detail::agreeing(cameras, v, X, T(4)) == all)) {
       fit = detail::refine(cameras, v, all, p, X, information);
@@ -334,15 +345,18 @@ SPORTCORE_HD void triangulate_point(const TriangulateCamera<T>* cameras, int n_c
           fit = detail::refine(cameras, v, mask, p, X, information);
           const std::uint64_t next = detail::agreeing(cameras, v, X);
           if (next == mask) break;
-          if (round < 3) mask = next;
-          else mask &= next;
+          if (round < 3)
+            mask = next;
+          else
+            mask &= next;
         }
         if (detail::count_bits(mask) < p.min_views) {
-          out.status = !search.any_angle ? PointStatus::kIllConditioned
+          out.status = !search.any_angle                ? PointStatus::kIllConditioned
                        : search.any_behind && mask == 0 ? PointStatus::kBehindCamera
                                                         : PointStatus::kNoConsensus;
         } else if (fit != detail::Refined::kOk) {
-          out.status = fit == detail::Refined::kBehind ? PointStatus::kBehindCamera : PointStatus::kNotConverged;
+          out.status =
+              fit == detail::Refined::kBehind ? PointStatus::kBehindCamera : PointStatus::kNotConverged;
         }
       }
     }
@@ -371,8 +385,8 @@ SPORTCORE_HD void triangulate_point(const TriangulateCamera<T>* cameras, int n_c
 
 /// Writes one point to the output arrays.
 template <class T>
-SPORTCORE_HD void store_point(const TriangulatedPoint<T>& point, const TriangulateOutput<T>& out, int n_cameras,
-                              std::size_t n_points, std::size_t index) {
+SPORTCORE_HD void store_point(const TriangulatedPoint<T>& point, const TriangulateOutput<T>& out,
+                              int n_cameras, std::size_t n_points, std::size_t index) {
   for (int k = 0; k < 3; ++k) out.xyz[3 * index + k] = point.X[k];
   out.status[index] = static_cast<std::uint8_t>(point.status);
   if (out.covariance) {
