@@ -451,12 +451,18 @@ CalibrateResult calibrate_bodies(const BodyObservations& in, const CalibrateOpti
   a.covariance = true;
   result.bundle = adjust(views, best, a, options.num_threads);
   rebuild(views, std::min(threshold, 5 * best.sigma_px));
-  if (options.probe_focal) {
+  if (options.probe_focal) {  // on the start frames: enough to tell, and cheap
     Reconstruction probe = best;
+    probe.structure = detail::build_structure(start, probe.cameras, probe.placed, std::min(threshold, 6 * best.sigma_px),
+                                              options.min_parallax_rad, options.num_threads);
     a.focal = FocalRefinement::kShared;
-    a.iterations = 30;
-    const BundleResult b = adjust(views, probe, a, options.num_threads);
-    const std::size_t c = placed_list(probe).front();
+    a.loss = Loss::kCauchy;
+    a.scale_px = std::min(3 * best.sigma_px, 0.5 * threshold);
+    a.gate_px = threshold;
+    a.iterations = 20;
+    a.tolerance = 1e-4;
+    const BundleResult b = adjust(start, probe, a, options.num_threads);
+    const int c = placed_list(probe).front();
     result.focal_factor = probe.cameras[c].lens.fx / best.cameras[c].lens.fx;
     if (!b.covariance.empty()) result.focal_factor_sigma = std::sqrt(std::max(0.0, b.covariance.back()));
     result.focal_probed = !b.covariance.empty();

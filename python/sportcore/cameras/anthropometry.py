@@ -28,7 +28,7 @@ FOOT_HEIGHTS_M = {"heel": 0.03, "foot_index": 0.02, "big_toe": 0.02}
 
 @dataclass(frozen=True)
 class Segment:
-    """A length of the body: joint pairs that measure it (as means of named joints), its share of stature, its spread."""
+    """A length of the body: pairs of (means of) joints that measure it, its share of stature, its spread."""
 
     name: str
     ends: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]

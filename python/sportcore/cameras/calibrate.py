@@ -174,7 +174,7 @@ def _flip(permutation: NDArray[np.int64], joints: list[int]) -> NDArray[np.int32
     return np.array([where.get(int(permutation[j]), i) for i, j in enumerate(joints)], np.int32)
 
 
-def _thinned(xy: NDArray[np.float64], most: int = 400) -> NDArray[np.float64]:
+def _thinned(xy: NDArray[np.float64], most: int = 150) -> NDArray[np.float64]:
     return xy[:, :: max(1, xy.shape[1] // most)]
 
 

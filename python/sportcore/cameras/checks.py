@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import DegenerateError, InputError
 from ..types import Keypoints2D, Rig
 
-__all__ = ["Complaints", "check_motion", "check_observations", "explain_no_start", "match_rig"]
+__all__ = ["Complaints", "check_motion", "check_observations", "explain_no_start", "masked_quantiles", "match_rig"]
 
 Floats = NDArray[np.float64]
 
@@ -82,6 +82,20 @@ def match_rig(keypoints: Keypoints2D, intrinsics: Rig, complaints: Complaints) -
     return rig
 
 
+def masked_quantiles(values: Floats, quantiles: Sequence[float], axis: int) -> list[Floats]:
+    """Quantiles over an axis, NaN left out; NaN where all is missing. (np.nanquantile loops in Python.)"""
+    ordered = np.sort(np.moveaxis(values, axis, 0), axis=0)  # NaN last
+    count = np.isfinite(ordered).sum(0)
+    out = []
+    for q in quantiles:
+        position = np.maximum(count - 1, 0) * q
+        low = np.floor(position).astype(int)
+        a = np.take_along_axis(ordered, low[None], 0)[0]
+        b = np.take_along_axis(ordered, np.minimum(low + 1, np.maximum(count - 1, 0))[None], 0)[0]
+        out.append(np.asarray(a + (b - a) * (position - low)))
+    return out
+
+
 def check_observations(seen: NDArray[np.bool_], names: Sequence[str], complaints: Complaints) -> None:
     """Refuse when nothing, too little, or nothing in common was seen. seen: (C, T, J)."""
     if not seen.any():
@@ -116,19 +130,17 @@ def check_motion(xy: Floats, names: Sequence[str], complaints: Complaints) -> di
     """
     place, limbs = [], []
     for camera in xy:
-        frames = np.isfinite(camera[..., 0]).sum(-1) >= 4
-        if frames.sum() < 3:
+        p = camera[np.isfinite(camera[..., 0]).sum(-1) >= 4]
+        if len(p) < 3:
             continue
-        p = camera[frames]
-        centre = np.nanmedian(p, axis=1)
-        relative = p - centre[:, None]
-        size = np.nanmedian(np.nanpercentile(p, 90, axis=1) - np.nanpercentile(p, 10, axis=1), axis=0).max()
+        low, centre, high = masked_quantiles(p, (0.1, 0.5, 0.9), axis=1)  # (T, 2) each
+        size = float(np.median(high - low, axis=0).max())
         if not size > 0:
             continue
         place.append(float(np.ptp(np.percentile(centre, [5, 95], axis=0), axis=0).max() / size))
-        quantiles = np.nanpercentile(relative, [16, 84], axis=0)  # (2, J, 2)
-        spread = 0.5 * (quantiles[1] - quantiles[0]).max(-1) / size
-        limbs.append(float(np.nanpercentile(spread, 75)))
+        left, right = masked_quantiles(p - centre[:, None], (0.16, 0.84), axis=0)  # (J, 2) each
+        spread = 0.5 * (right - left).max(-1) / size
+        limbs.append(float(masked_quantiles(spread, (0.75,), axis=0)[0]))
     result = {"place": max(place, default=0.0), "limbs": max(limbs, default=0.0)}
     if result["place"] < STILL_PLACE and result["limbs"] < STILL_LIMBS:
         complaints.refuse(
@@ -160,5 +172,5 @@ def explain_no_start(
         )
     return DegenerateError(
         "No two cameras agree on any geometry.",
-        "Check that the videos are synchronised, show the same person, and that the intrinsics belong to these cameras.",
+        "Check that the videos are synchronised and show the same person, and that the intrinsics are theirs.",
     )

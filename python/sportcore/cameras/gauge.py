@@ -117,7 +117,7 @@ def find_gauge(
     sigma_deg = float(np.degrees(np.sqrt(np.trace(cov))))
     if sigma_deg > 3:
         warnings.append(
-            f"The vertical is only known to {sigma_deg:.1f} degrees: let the athlete walk upright in several directions."
+            f"The vertical is only known to {sigma_deg:.1f} degrees. Let the athlete walk upright in several directions."
         )
     return Gauge(
         scale, rotation, translation, scale_source, scale_sigma, gravity_source, sigma_deg, floor_source, floor_sigma,
@@ -169,8 +169,8 @@ def _scale(
         return options.height_m / stature, f"stature of {options.height_m:g} m", sigma, stature
     sigma = float(np.hypot(sigma_rel, DEFAULT_HEIGHT_SIGMA_M / DEFAULT_HEIGHT_M))
     warnings.append(
-        f"No size was given, so the athlete was taken to be {DEFAULT_HEIGHT_M:.2f} m tall: all lengths are uncertain by "
-        f"{100 * sigma:.0f} %. Give height_m, or one measured distance."
+        f"No size was given, so the athlete was taken to be {DEFAULT_HEIGHT_M:.2f} m tall: all lengths are "
+        f"uncertain by {100 * sigma:.0f} %. Give height_m, or one measured distance."
     )
     source = f"assumed stature of {DEFAULT_HEIGHT_M:.2f} +- {DEFAULT_HEIGHT_SIGMA_M:.2f} m"
     return DEFAULT_HEIGHT_M / stature, source, sigma, stature

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..types import CalibrationReport, Keypoints2D, Points3D, Rig
-from .checks import Complaints
+from .checks import Complaints, masked_quantiles
 from .gauge import Gauge
 
 __all__ = ["build_report", "camera_covariance"]
@@ -108,8 +108,8 @@ def build_report(
         for name, angle in zip(names, covariance[1], strict=True):
             if angle > 2.0:
                 complaints.warn(
-                    f"Camera {name!r} is only known to {angle:.1f} degrees: too little of the motion was seen by it and "
-                    "others, or the cameras stand too close together."
+                    f"Camera {name!r} is only known to {angle:.1f} degrees: too little of the motion was seen by it "
+                    "and others, or the cameras stand too close together."
                 )
     swapped = np.asarray(result["swapped"])
     for name, share in zip(names, swapped.mean(1), strict=True):
@@ -161,15 +161,13 @@ def build_report(
 
 def _body_size_px(keypoints: Keypoints2D, used: NDArray[np.bool_]) -> float:
     """Median height or width of the body in the images, px."""
-    xy = np.where(used[..., None], keypoints.xy, np.nan)
-    frames = used.sum(-1) >= 4
-    if not frames.any():
+    frames = np.argwhere(used.sum(-1) >= 4)
+    if not len(frames):
         return float("nan")
-    body = xy[frames]
-    if len(body) > 500:
-        body = body[:: len(body) // 500]
-    spans = np.nanpercentile(body, 95, axis=1) - np.nanpercentile(body, 5, axis=1)
-    return float(np.median(spans.max(-1)))
+    c, t = frames[:: max(1, len(frames) // 300)].T
+    body = np.where(used[c, t][..., None], keypoints.xy[c, t], np.nan)
+    low, high = masked_quantiles(body, (0.05, 0.95), axis=1)
+    return float(np.median((high - low).max(-1)))
 
 
 def _judge_residuals(
@@ -190,14 +188,14 @@ def _judge_residuals(
         complaints.refuse(
             f"The cameras do not fit together: {100 * overall:.0f} % of the observations contradict the result "
             f"(deviation of the rest {sigma:.1f} px).{hint}",
-            "Check that the intrinsics belong to these cameras and this image size, and that the videos are synchronised.",
+            "Check that the intrinsics belong to these cameras and image sizes, and that the videos are synchronised.",
         )
     elif overall > 0.3 or relative > 0.02:
         complaints.warn(
-            f"Large residuals: {100 * overall:.0f} % of the observations were rejected, the rest deviates by {sigma:.1f} px "
-            f"({100 * relative:.1f} % of the body's size).{hint} Check intrinsics and synchronisation."
+            f"Large residuals: {100 * overall:.0f} % of the observations were rejected, the rest deviates by "
+            f"{sigma:.1f} px ({100 * relative:.1f} % of the body's size).{hint} Check intrinsics and synchronisation."
         )
-    elif hint:
+    elif hint and abs(np.log(factor)) > 0.1:
         complaints.warn(f"The intrinsics seem off.{hint} Check them, or set refine_focal.")
     for name, share in zip(names, rejected, strict=True):
         if np.isfinite(share) and share > 0.5 and share > 1.5 * overall:
