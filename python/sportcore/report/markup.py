@@ -50,6 +50,8 @@ def fmt(value: object, digits: int = 1, unit: str = "") -> str:
     text = f"{number:,.{digits}f}".replace(",", "\u202f")
     if text.startswith("-"):
         text = "0" + text[2:] if float(number) == 0 else "\u2212" + text[1:]
+    if unit == "°":
+        return text + unit
     return f"{text}\u00a0{unit}" if unit else text
 
 

@@ -19,10 +19,10 @@ METRICS = {
     "n_mpjpe_mm": "N-MPJPE",
     "pa_mpjpe_mm": "PA-MPJPE",
     "spa_mpjpe_mm": "SPA-MPJPE",
-    "velocity_mm_per_frame": "velocity, mm/frame",
-    "knee_angle_deg": "knee angle, °",
-    "hip_angle_deg": "hip angle, °",
-    "elbow_angle_deg": "elbow angle, °",
+    "velocity_mm_per_frame": "velocity per frame",
+    "knee_angle_deg": "knee angle",
+    "hip_angle_deg": "hip angle",
+    "elbow_angle_deg": "elbow angle",
 }
 
 

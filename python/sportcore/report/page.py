@@ -139,9 +139,10 @@ def _page(
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n',
             f'<meta name="generator" content="sportcore">\n<title>{esc(title)}: motion report</title>\n',
             f"<style>{asset('report.css')}</style>\n</head>\n<body>\n",
-            f"<header><div><h1>{esc(title)}</h1><p>{esc(' · '.join(facts))}</p></div></header>\n",
-            f'<nav aria-label="Sections"><div>{links}<button type="button" id="theme" aria-label="Light or dark">◐</button>',
-            f"</div></nav>\n<main>\n{body}\n</main>\n<footer>{esc(made)}</footer>\n",
+            '<header><div><button type="button" id="theme" aria-label="Light or dark">◐</button>',
+            f"<h1>{esc(title)}</h1><p>{esc(' · '.join(facts))}</p></div></header>\n",
+            f'<nav aria-label="Sections"><div>{links}</div></nav>',
+            f"\n<main>\n{body}\n</main>\n<footer>{esc(made)}</footer>\n",
             *scripts,
             "\n</body>\n</html>\n",
         ]
@@ -214,9 +215,10 @@ def _sentence(data: ReportData, summary: Mapping[str, Any]) -> str:
     text = f"{cameras} gave a 3D position for {fmt(coverage['share'] * 100, 0)} % of all joints in {data.n_frames} frames"
     extent = athlete.get("extent_m")
     if extent:
-        text += f"; the athlete covered {fmt(max(extent[0], extent[1]), 1)} m"
+        far = max(extent[0], extent[1])
+        text += f"; the athlete {'covered' if far > 2 else 'stayed within'} {fmt(far, 1)} m"
         if "speed_p95_m_s" in athlete:
-            text += f" at up to {fmt(athlete['speed_p95_m_s'], 1)} m/s"
+            text += f" and moved at up to {fmt(athlete['speed_p95_m_s'], 1)} m/s"
     text += "."
     key = mono.get("headline")
     if key and "before" in mono and "after" in mono:

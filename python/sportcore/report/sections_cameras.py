@@ -134,8 +134,9 @@ def _plan(data: ReportData) -> Raw:
     centers, path = data.camera_centers_m, _path(data)
     assert centers is not None
     both = np.concatenate([centers, path])
+    x_range, y_range = _bounds(both[:, 0], 1), _bounds(both[:, 1], 1)
     chart = Chart(
-        _bounds(both[:, 0], 1), _bounds(both[:, 1], 1), height=380, x_label="x, m", y_label="y, m",
+        x_range, y_range, height=_map_height(x_range, y_range), x_label="x, m", y_label="y, m",
         label="Camera layout from above", equal=True,
     )  # fmt: skip
     reach = 0.32 * max(chart.x_range[1] - chart.x_range[0], chart.y_range[1] - chart.y_range[0])
@@ -159,8 +160,9 @@ def _elevation(data: ReportData) -> Raw:
     both = np.concatenate([centers, path[np.isfinite(path).all(-1)]])
     axis = int(np.ptp(both[:, 1]) > np.ptp(both[:, 0]))
     heights = np.append(both[:, 2], [0.0, 2.0])
+    x_range, y_range = _bounds(both[:, axis], 1), _bounds(heights, 0.4)
     chart = Chart(
-        _bounds(both[:, axis], 1), _bounds(heights, 0.4), height=380, x_label=f"{'xy'[axis]}, m", y_label="height z, m",
+        x_range, y_range, height=_map_height(x_range, y_range), x_label=f"{'xy'[axis]}, m", y_label="height, m",
         label="Camera layout from the side", equal=True,
     )  # fmt: skip
     a, b = chart.x_range
@@ -177,6 +179,12 @@ def _elevation(data: ReportData) -> Raw:
     return chart.render()
 
 
+def _map_height(x_range: tuple[float, float], y_range: tuple[float, float]) -> int:
+    """Height in px at which a map of equal scales is filled, within limits."""
+    aspect = (y_range[1] - y_range[0]) / max(x_range[1] - x_range[0], 1e-9)
+    return int(np.clip(394 * aspect + 54, 170, 440))
+
+
 def _world_axes(chart: Chart, first: int, second: int) -> None:
     for axis, end in ((first, (0.8, 0.0)), (second, (0.0, 0.8))):
         chart.segment(0, 0, *end, f"world axis-{'xyz'[axis]}", f"{'XYZ'[axis]} axis")
@@ -184,11 +192,15 @@ def _world_axes(chart: Chart, first: int, second: int) -> None:
 
 def _camera_marks(chart: Chart, data: ReportData, centers: NDArray[Any], i: int, j: int) -> None:
     right = (chart.x0 + chart.x1) / 2
+    labels: list[tuple[float, float]] = []
     for c, (name, center) in enumerate(zip(data.camera_names, centers, strict=True)):
         tip = f"{name}: x {center[0]:.2f}, y {center[1]:.2f}, height {center[2]:.2f} m"
         chart.dot(center[i], center[j], series(c), tip, radius=5)
         flip = chart.sx(center[i]) > right
-        chart.text(center[i], center[j], name[:18], "end" if flip else "start", dx=-9 if flip else 9, dy=-6)
+        x, y = chart.sx(center[i]) - 60 * flip, chart.sy(center[j])
+        shift = next((d for d in (-7, 17, -23, 33) if all(abs(x - a) > 62 or abs(y + d - b) > 14 for a, b in labels)), -7)
+        labels.append((x, y + shift))
+        chart.text(center[i], center[j], name[:18], "end" if flip else "start", dx=-8 if flip else 8, dy=shift)
 
 
 def residuals_section(data: ReportData, summary: Mapping[str, Any]) -> Raw:
@@ -207,7 +219,9 @@ def residuals_section(data: ReportData, summary: Mapping[str, Any]) -> Raw:
         lead += f", {fmt(residual['rms_mm'], 0)} mm at the athlete"
     joints = [pretty(j) for j in data.joint_names]
     matrix = np.asarray(residual["median_px_camera_joint"], dtype=float)
-    full = float(np.nanquantile(matrix, 0.98)) if np.isfinite(matrix).any() else 1.0
+    full = 1.0
+    if np.isfinite(matrix).any():  # the usual cell stays pale, what stands out is dark
+        full = max(float(np.nanquantile(matrix, 0.98)), 2.5 * float(np.nanmedian(matrix)))
     heat = heatmap(
         matrix.T, joints, data.camera_names, full=max(full, 1e-6), label="Median residual per joint and camera", unit="px"
     )

@@ -29,8 +29,8 @@ def lifting_section(data: ReportData, summary: Mapping[str, Any]) -> Raw:
     per_camera = _camera_table(data, mono, sides)
     right = join([per_camera, history])
     if charts or right:
+        out.append(legend([(s, f"{s} tuning") for s in sides]))
         out.append(Raw(f'<div class="grid2">{"".join(charts)}<div>{right}</div></div>'))
-    out.append(legend([(s, f"{s} tuning") for s in sides]))
     return join(out)
 
 

@@ -123,11 +123,11 @@ def bones_section(data: ReportData, summary: Mapping[str, Any]) -> Raw:
             note(
                 "A bone keeps its length, so its spread is a measure of error that needs no reference. Good: limbs within "
                 "3 %, left and right within 3 %. Bones to derived joints (spine, thorax, nose, head) bend with the trunk "
-                "and vary more. Spread is 1.48 times the median deviation; the bar holds the middle half, the line 90 %."
+                "and vary more. Spread is 1.48 times the median deviation; the bar holds the middle half of the frames, the line (and the range in the table) 90 %."
             ),
-            Raw('<div class="grid2">'),
+            Raw('<div class="grid2 bones">'),
             figure(_bone_chart(bones), "Deviation from the median length"),
-            table(["bone", "length cm", "spread %", "90 % range cm", "left − right %", "frames"], rows),
+            table(["bone", "length cm", "spread %", "range cm", "L − R %", "frames"], rows),
             Raw("</div>"),
         ]
     )
@@ -139,7 +139,7 @@ def _bone_chart(bones: list[dict[str, Any]]) -> Raw:
     high = [(b["p95_m"] / b["length_m"] - 1) * 100 for b in bones]
     reach = min(60.0, max(5.0, *(abs(v) for v in low + high if np.isfinite(v))))
     chart = Chart(
-        (-reach, reach), (0, n), height=22 * n + 56, margins=(178, 8, 14, 42), x_label="deviation, %",
+        (-reach, reach), (0, n), height=22 * n + 56, margins=(196, 8, 14, 42), x_label="deviation, %",
         label="Bone length deviations", y_ticks=[(n - i - 0.5, pretty(b["name"])) for i, b in enumerate(bones)],
     )  # fmt: skip
     chart.segment(0, 0, 0, n, "axis")
@@ -161,8 +161,12 @@ def angles_section(data: ReportData, summary: Mapping[str, Any]) -> Raw:
     per, title = time_axis(data)
     charts, rows = [], []
     for joint, sides in list(angles.items())[:6]:
-        chart = Chart((0, max(data.n_frames - 1, 1) * per), (0, 180), width=940, height=200, x_label=title,
-                      y_label="degrees", label=f"{joint} angle", y_ticks=[(v, str(v)) for v in (0, 45, 90, 135, 180)])  # fmt: skip
+        every = np.concatenate([v[np.isfinite(v)] for v in sides.values()])
+        low, high = np.floor(np.quantile(every, 0.001) / 30) * 30, np.ceil(np.quantile(every, 0.999) / 30) * 30
+        limits = (float(low), float(max(high, low + 60)))
+        ticks = [(float(v), f"{v:.0f}") for v in np.arange(limits[0], limits[1] + 1, 30)]
+        chart = Chart((0, max(data.n_frames - 1, 1) * per), limits, width=940, height=200, x_label=title,
+                      y_label="degrees", label=f"{joint} angle", y_ticks=ticks)  # fmt: skip
         for side, values in sides.items():
             x, middle, low, high = bucket(values, 450)
             css = {"left": "left", "right": "right"}.get(side, "mid")

@@ -93,7 +93,7 @@ def _availability(data: ReportData, seen: NDArray[np.bool_]) -> Raw:
             if i == cells or values[i] != values[start]:
                 if values[start] > 0:
                     tip = f"{data.camera_names[c]}: {values[start] * 100:.0f} % of the joints"
-                    chart.rect(edges[start] * per, n - c - 0.82, edges[i] * per, n - c - 0.18, f"fill {series(c)}", tip,
+                    chart.rect(edges[start] * per, n - c - 0.82, min(edges[i] + 0.0008 * frames, frames) * per, n - c - 0.18, f"fill {series(c)}", tip,
                                f'fill-opacity="{0.12 + 0.78 * values[start]:.2f}"')  # fmt: skip
                 start = i
     chart.follow_time(per)

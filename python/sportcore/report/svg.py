@@ -206,7 +206,7 @@ class Chart:
     def _axes(self) -> Iterable[str]:
         x_ticks, y_ticks = self._x_ticks, self._y_ticks
         if x_ticks is None:
-            values, step = nice_ticks(*self.x_range, count=max(2, (self.x1 - self.x0) // 80))
+            values, step = nice_ticks(*self.x_range, count=max(5, (self.x1 - self.x0) // 80))
             x_ticks = [(v, tick_text(v, step)) for v in values]
         if y_ticks is None:
             values, step = nice_ticks(*self.y_range, count=max(2, (self.y1 - self.y0) // 40))
@@ -270,7 +270,7 @@ def heatmap(
             strength = float(np.clip(v[r, c] / full, 0, 1)) if full > 0 else 0.0
             tip = esc(f"{column}, {name}: {v[r, c]:.{digits + 1}f} {unit}".strip())
             text = f"{v[r, c]:.{digits}f}"
-            out.append(f'<rect class="{css}" {box} fill-opacity="{0.06 + 0.74 * strength:.2f}"><title>{tip}</title></rect>')
+            out.append(f'<rect class="{css}" {box} fill-opacity="{0.05 + 0.55 * strength:.2f}"><title>{tip}</title></rect>')
             out.append(f'<text class="cell" x="{num(x + cell_w / 2)}" y="{y + 15}" text-anchor="middle">{text}</text>')
     out.append("</svg>")
     return Raw("".join(out))

@@ -39,6 +39,11 @@ RESIDUAL_MRAD = (3.0, 6.0, 12.0)
 RESIDUAL_PX = (5.0, 10.0, 20.0)
 BONE_SPREAD_PERCENT = (3.0, 6.0, 12.0)
 COVERAGE = (0.97, 0.90, 0.70)
+# Standard deviation of the world frame: (key of the calibration report, words, above this B, above this C).
+_GAUGE_LIMITS = (
+    ("scale_sigma_rel", "the scale", 0.05, 0.15), ("gravity_sigma_deg", "the vertical", 3.0, 10.0),
+    ("floor_sigma_m", "the floor", 0.05, 0.2),
+)  # fmt: skip
 
 
 def _letter(value: float, limits: tuple[float, float, float], rising: bool = True) -> str:
@@ -122,6 +127,10 @@ def _grade(data: ReportData, summary: Mapping[str, Any]) -> dict[str, Any]:
             votes.append(("D", check["name"].lower()))
         elif check["state"] == "warn":
             votes.append(("B", check["name"].lower()))
+    for key, name, usable, weak in _GAUGE_LIMITS:
+        sigma = _number(data.calibration.get(key))
+        if data.calibrated_here and sigma > usable:
+            votes.append(("C" if sigma > weak else "B", f"{name} is uncertain"))
     own = {"poor": "C", "usable": "B"}.get(str(data.calibration.get("grade", "")).lower())
     if own:
         votes.append((own, f"the calibration calls itself {data.calibration['grade']}"))
@@ -182,7 +191,8 @@ def world_checks(data: ReportData, athlete: Mapping[str, Any]) -> list[dict[str,
         if np.isfinite(given):
             off = stature / given - 1
             state = "good" if abs(off) < 0.08 else "warn" if abs(off) < 0.2 else "bad"
-            text = f"The legs fit a stature of {stature:.2f} m; {given:.2f} m was given ({off * 100:+.0f} %)."
+            sign = "+" if off >= 0.005 else ""
+            text = f"The legs fit a stature of {stature:.2f} m; {given:.2f} m was given ({sign}{fmt(off * 100, 0, '%')})."
         else:
             state = "good" if 1.2 <= stature <= 2.2 else "bad"
             text = "The legs fit this stature (thigh and shank are 49 % of it)."

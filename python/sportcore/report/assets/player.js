@@ -46,7 +46,7 @@
 
   // ---- state
   var S = {
-    frame: 0, playing: false, speed: 1, loop: true, follow: false, multi: true, before: false, after: !!mono.after,
+    frame: 0, playing: false, speed: 1, loop: true, follow: false, multi: true, before: false, after: false,
     monoCamera: 0, sigma: chol ? "size" : "off", cameras: true, trail: true, names: false, look: -1
   };
   var centre = [(D.low_m[0] + D.high_m[0]) / 2, (D.low_m[1] + D.high_m[1]) / 2, (D.low_m[2] + D.high_m[2]) / 2];
@@ -54,7 +54,8 @@
   var FOV = 35 * Math.PI / 180;
   var view = null;
   function home() {
-    view = { yaw: -0.9, pitch: 0.32, distance: Math.max(3.2, extent * 1.9), target: centre.slice() };
+    view = { yaw: -0.9, pitch: 0.32, distance: Math.max(3.4, Math.min(extent, 6) * 1.45), target: centre.slice() };
+    S.follow = extent > 6;
     S.look = -1; sync();
   }
   var width = 0, height = 0, ratio = 1, colours = {}, dirty = true, clock = 0, hover = null;
@@ -449,6 +450,7 @@
       if (kv[0] === "sigma" && chol) S.sigma = v;
       if (kv[0] === "before" && mono.before) S.before = v === "1";
       if (kv[0] === "after" && mono.after) S.after = v === "1";
+      if (kv[0] === "play") S.playing = v === "1";
       if (kv[0] === "follow") S.follow = v === "1";
       if (kv[0] === "zoom" && +v > 0) view.distance /= +v;
     });
