@@ -23,6 +23,8 @@ from sportcore.pseudolabels import (
 from sportcore.skeletons import COCO17, H36M17
 from sportcore.types import Camera, Keypoints2D, Points3D, PointStatus, Rig
 
+PLAIN = PseudoLabelOptions(smooth_cutoff_hz=None)
+
 
 def rig_of(count=3):
     cameras = []
@@ -59,7 +61,7 @@ def scene(T=200, count=3, skeleton=H36M17, seed=0):
 
 def test_labels_are_the_joints_in_each_camera_and_project_onto_the_input():
     rig, kp, points = scene()
-    labels = make_pseudolabels(kp, points, rig)
+    labels = make_pseudolabels(kp, points, rig, PLAIN)
     h = np.einsum("cij,ctnj->ctni", labels.K, labels.pose_cam_m)
     assert np.allclose(h[..., :2] / h[..., 2:], labels.xy, atol=1e-9)
     assert np.allclose(labels.pose_cam_m[1, 7], points.xyz[7] @ rig.R[1].T + rig.t[1])
@@ -107,7 +109,7 @@ def test_behind_a_camera():
     rig, kp, points = scene()
     xyz = points.xyz.copy()
     xyz[20, 16] = rig[0].center_world - 0.5 * rig[0].R[2]  # behind camera 0, in front of the others
-    labels = make_pseudolabels(kp, points.replace(xyz=xyz), rig)
+    labels = make_pseudolabels(kp, points.replace(xyz=xyz), rig, PLAIN)
     assert labels.weight[0, 20, 16] == 0 and np.isnan(labels.pose_cam_m[0, 20, 16]).all()
     assert (labels.weight[1:, 20, 16] > 0).all() and labels.gates["camera_joints_behind_camera"] == 1
 
@@ -124,7 +126,7 @@ def test_less_certain_labels_weigh_less_and_the_pelvis_counts():
 
 def test_other_skeletons_are_converted_in_2d_and_3d():
     rig, kp, points = scene(skeleton=COCO17)
-    labels = make_pseudolabels(kp, points, rig)
+    labels = make_pseudolabels(kp, points, rig, PLAIN)
     hips = points.xyz[:, [COCO17.index("left_hip"), COCO17.index("right_hip")]].mean(1)
     assert np.allclose(labels.pose_cam_m[0, :, 0], hips @ rig.R[0].T + rig.t[0])
     assert np.allclose(labels.pose_cam_m[0, :, H36M17.index("left_wrist")],
@@ -150,7 +152,7 @@ def test_cameras_are_matched_by_name_and_refused_otherwise():
 
 def test_metres_or_baselines():
     rig, kp, points = scene()
-    metric = make_pseudolabels(kp, points, rig)
+    metric = make_pseudolabels(kp, points, rig, PLAIN)
     published = make_pseudolabels(kp, points, rig, PseudoLabelOptions.published())
     baseline = np.linalg.norm(rig[0].center_world - rig[1].center_world)
     assert np.allclose(published.pose_cam_m * baseline, metric.pose_cam_m)
@@ -230,17 +232,19 @@ def test_smoothing_option_helps_noisy_labels_and_keeps_gaps():
     status = points.status.copy()
     status[50:53, 4] = PointStatus.TOO_FEW_VIEWS
     hurt = points.replace(xyz=noisy, status=status)
-    plain = make_pseudolabels(kp, hurt, rig)
+    plain = make_pseudolabels(kp, hurt, rig, PLAIN)
     smooth = make_pseudolabels(kp, hurt, rig, PseudoLabelOptions(smooth_cutoff_hz=8.0))
-    truth = make_pseudolabels(kp, points, rig).pose_cam_m
+    truth = make_pseudolabels(kp, points, rig, PLAIN).pose_cam_m
 
     def error(a):
         return np.nanmean(np.linalg.norm(a.pose_cam_m - truth, axis=-1))
 
     assert error(smooth) < 0.7 * error(plain)
     assert np.array_equal(smooth.weight, plain.weight) and np.isnan(smooth.pose_cam_m[:, 50:53, 4]).all()
-    with pytest.raises(InputError, match="frame rate"):
-        make_pseudolabels(kp.replace(fps=None), points.replace(fps=None), rig, PseudoLabelOptions(smooth_cutoff_hz=8.0))
+    for still in (hurt.replace(fps=None), hurt):  # no frame rate; 10 frames/s, too slow for a cutoff of 8 Hz
+        slow = kp.replace(fps=None if still.fps is None else 10.0)
+        same = make_pseudolabels(slow, still, rig, PseudoLabelOptions(smooth_cutoff_hz=8.0))
+        assert np.array_equal(same.pose_cam_m, plain.pose_cam_m, equal_nan=True)
 
 
 def test_files(tmp_path):

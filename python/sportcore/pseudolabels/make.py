@@ -40,8 +40,7 @@ def make_pseudolabels(
         The labels, with a count of what each gate took.
 
     Raises:
-        InputError: cameras or frames that do not fit, a recording too short for the split, or a smoothing
-            without fps.
+        InputError: cameras or frames that do not fit, or a recording too short for the split.
     """
     options = options or PseudoLabelOptions()
     rig = _matched(keypoints, rig)
@@ -61,11 +60,10 @@ def make_pseudolabels(
     if options.smooth_cutoff_hz is not None:
         fps = keypoints.fps or points.fps
         if fps is None:
-            raise InputError(
-                "Smoothing needs the frame rate.", "Give the keypoints an fps, or leave smooth_cutoff_hz out."
-            )
-        certainty = 1.0 / np.maximum(variance, 1e-8)
-        xyz = whittaker_smooth(xyz, np.where(valid, certainty, 0.0), fps=fps, cutoff_hz=options.smooth_cutoff_hz)
+            log.warning("the frame rate is unknown: labels are not smoothed")
+        elif options.smooth_cutoff_hz < 0.45 * fps:
+            certainty = np.where(valid, 1.0 / np.maximum(variance, 1e-8), 0.0)
+            xyz = whittaker_smooth(xyz, certainty, fps=fps, cutoff_hz=options.smooth_cutoff_hz)
     if options.scale == "baseline":
         xyz, rig = _in_baselines(xyz, rig)
     weight = valid.astype(np.float64)

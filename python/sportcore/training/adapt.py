@@ -218,7 +218,8 @@ class _Run:
         result = FinetuneResult(
             lifter=self.lifter, improved=self.best_epoch > 0, best_epoch=self.best_epoch,
             history=tuple(dict(row) for row in self.history), stopped=stopped,
-            n_train_clips=len(self.train_clips), n_val_clips=len(self.val_clips), seconds=self.seconds, checkpoint_dir=self.folder, options=o,
+            n_train_clips=len(self.train_clips), n_val_clips=len(self.val_clips), seconds=self.seconds,
+            checkpoint_dir=self.folder, options=o,
         )  # fmt: skip
         if not result.improved:
             log.warning("fine-tuning did not improve on the held-out labels; the starting model is kept")
