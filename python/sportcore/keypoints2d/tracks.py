@@ -139,6 +139,7 @@ def clean_tracks(
     points: Points3D | ArrayLike | None = None,
     *,
     sigma_model: SigmaModel | None = None,
+    quiet: bool = False,
 ) -> CleanTracks:
     """Clean the tracks of one person.
 
@@ -149,6 +150,7 @@ def clean_tracks(
         points: approximate 3D joints (T, J, 3) m of the same skeleton in the rig's world; used for the side test and
             to refit the sigma model. Without them, both use epipolar geometry only, or nothing.
         sigma_model: overrides ``options.sigma_model``.
+        quiet: do not log the report's warnings.
 
     Raises:
         InputError: no person in any camera, no time base, a rig of other cameras, points of another shape.
@@ -234,7 +236,7 @@ def clean_tracks(
     status[missing] = np.where(gap_s <= opt.max_gap_s, TrackStatus.SHORT_GAP, TrackStatus.LONG_GAP)[missing]
     clean = keypoints.replace(xy=clean_xy, score=clean_score, sigma_px=sigma)
     report = _report(clean, status, gap_s, swapped, wrong, sizes, times, opt, model, refitted, cameras, scales)
-    for warning in report.warnings:
+    for warning in () if quiet else report.warnings:
         log.warning(warning)
     return CleanTracks(clean, status, gap_s, swapped, report)
 
