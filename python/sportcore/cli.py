@@ -132,9 +132,8 @@ def _parser() -> argparse.ArgumentParser:
     _common(p)
 
     p = sub.add_parser("weights", help="list, fetch or remove the detector's model files", formatter_class=raw)
-    p.add_argument("action", nargs="?", choices=("list", "get", "verify", "remove"), default="list")
-    p.add_argument("names", nargs="*", help="model names; all of the default detector when left out")
-    p.add_argument("--from", dest="source", type=Path, metavar="FILE", help="take the file from here, not from the net")
+    p.add_argument("action", nargs="?", choices=("list", "fetch", "add", "verify", "remove"), default="list")
+    p.add_argument("names", nargs="*", help="model names (fetch, verify, remove) or files of your own (add)")
     _common(p)
 
     p = sub.add_parser("doctor", help="say what this installation can do, and what is missing")

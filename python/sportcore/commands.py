@@ -86,10 +86,41 @@ def view(args: argparse.Namespace, overrides: Overrides) -> int:
 
 
 def weights(args: argparse.Namespace, overrides: Overrides) -> int:
-    """List, fetch, verify or remove model files."""
+    """List, fetch, add, verify or remove model files."""
     from . import weights as store
 
-    return int(store.command(args.action, args.names, source=args.source, quiet=args.quiet, as_json=args.json))
+    names = args.names or (["blazepose-heavy", "blazepose-person"] if args.action == "fetch" else [])
+    if args.action == "add":
+        if not names:
+            raise InputError("Name the file to take in.", "For instance: sportcore weights add mediapipe-pose.tgz")
+        for file in names:
+            print("added " + ", ".join(store.add_local(file)))
+    elif args.action == "remove":
+        if not names:
+            raise InputError("Name the model to remove.", "`sportcore weights` lists them.")
+        for name in names:
+            print(f"{name}: " + ("removed" if store.remove(name) else "was not there"))
+    elif args.action == "fetch":
+        with make_view(args.quiet or args.json) as shown:
+            for name in names:
+                shown.event(name, "start")
+                path = store.ensure(name, progress=lambda d, t, m="", n=name: shown.progress(n, d, t, m))
+                shown.event(name, "done", str(path))
+                if path.stem != name:
+                    print(store.substitution_warning(name, path.stem), file=sys.stderr)
+    states = [s for s in store.status() if not args.names or s.name in args.names or args.action == "add"]
+    if args.json:
+        print(json.dumps([s.to_dict() for s in states], indent=2))
+    elif args.action in ("list", "verify"):
+        rows = [
+            [s.name, f"{s.size / 1e6:.1f} MB", "ok" if s.valid else "damaged" if s.present else "not here", s.about]
+            for s in states
+        ]
+        print(table(rows, ["model", "size", "state", "about"]))
+    if args.action == "verify" and not all(s.valid for s in states):
+        print("sportcore: not all of these are here and whole; `sportcore weights fetch NAME` gets them.", file=sys.stderr)
+        return 2
+    return 0
 
 
 def doctor(args: argparse.Namespace, overrides: Overrides) -> int:
@@ -120,7 +151,7 @@ def doctor(args: argparse.Namespace, overrides: Overrides) -> int:
     try:
         from . import weights as store
 
-        rows += [[f"weights {w.name}", "ok" if w.installed else "not fetched", w.note] for w in store.status()]
+        rows += [[f"weights {w.name}", "ok" if w.valid else "not here", w.about] for w in store.status()]
     except (SportcoreError, ImportError) as error:
         rows.append(["weights", "unknown", str(error)])
     if args.json:

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .errors import SportcoreError
 from .io import read_rig
 from .io.atomic import write_text
@@ -72,7 +70,7 @@ def run_demo(folder: Path, *, synthetic: bool = False, view: View | None = None)
 
 def _fetch(session: Path, view: View | None) -> None:
     from .datasets.pose2sim_demo import ensure_single_person
-    from .keypoints2d import prepare_detector
+    from .steps.detect import prepare_detector
 
     def progress(done: int, total: int, message: str = "") -> None:
         if view is not None:
@@ -81,7 +79,7 @@ def _fetch(session: Path, view: View | None) -> None:
     if not (session / "session.toml").is_file():
         ensure_single_person(session, progress=progress)
         write_text(session / "session.toml", _TOML)
-    prepare_detector("blazepose-heavy", progress=progress)
+    prepare_detector("blazepose-heavy", progress)
 
 
 def demo_table(result: RunResult, reference: Rig, called: str, notes: list[str]) -> str:
@@ -103,9 +101,9 @@ def demo_table(result: RunResult, reference: Rig, called: str, notes: list[str])
         ])  # fmt: skip
     header = ["camera", "median px", "rms px", "median mm", "mrad", "used", "off by deg", "off by mm"]
     lines = [*notes, *([""] if notes else []), table(rows, header), ""]
-    pairs = [v for k, v in _relative(errors.relative_rotation_deg)]
     lines.append(f"'off by': distance to {called} after the best similarity; relative rotation between cameras "
-                 f"{np.median(pairs):.2f} deg in the median, {np.max(pairs):.2f} at worst.")  # fmt: skip
+                 f"{errors.relative_rotation_median_deg:.2f} deg in the median, "
+                 f"{errors.relative_rotation_max_deg:.2f} at worst.")  # fmt: skip
     lines.append(f"Residual over all cameras: median {s['median_px']:.1f} px, {s['median_mm']:.0f} mm; "
                  f"limb lengths vary by {s['limb_spread'] * 100:.1f} % over time.")  # fmt: skip
     c = s["calibration"]
@@ -123,11 +121,6 @@ def _before_after(mono: Mapping[str, Any]) -> list[list[str]]:
     from .steps.learning import comparison_rows
 
     return comparison_rows(mono["before"], mono["after"])
-
-
-def _relative(matrix: np.ndarray) -> list[tuple[tuple[int, int], float]]:
-    C = len(matrix)
-    return [((i, j), float(matrix[i, j])) for i in range(C) for j in range(i)]
 
 
 def _pm(value: float | None, factor: float, unit: str) -> str:

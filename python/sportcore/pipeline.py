@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -100,6 +100,7 @@ class Road:
         self.hashes = FileHashes(session.output / "stages" / "hashes.json")
         self.notes: list[str] = []
         self.rounds: list[Round] = []
+        self._found: dict[str, StageResult] = {}
 
     def note(self, text: str) -> None:
         """Remember a warning and show it."""
@@ -116,6 +117,8 @@ class Road:
         """2D keypoints of every video."""
         from .steps import detect as steps
 
+        if self._found:
+            return self._found
         s = self.session
         if s.detect.model == "files":
             missing = [n for n in s.videos if not (s.folder / "keypoints2d" / f"{n}.npz").is_file()]
@@ -136,20 +139,23 @@ class Road:
                     stage, lambda f: steps.load_camera_file(f, source), inputs={"file": self.hashes(source)},
                     options={"model": "files"}, version=VERSIONS["detect"],
                 )  # fmt: skip
-            options = {
-                "model": self._detector_key(), "start_s": s.detect.start_s, "end_s": s.detect.end_s,
-                "flip": s.detect.flip_average,
-            }  # fmt: skip
+            options = {"start_s": s.detect.start_s, "end_s": s.detect.end_s, "flip": s.detect.flip_average}
             return name, self.store.run(
                 stage,
-                lambda f: steps.detect_camera(f, video, s.detect, self._progress(stage), threads),
-                inputs={"video": self.hashes(video)}, options=options, version=VERSIONS["detect"],
+                lambda f: steps.detect_camera(f, video, s.detect, model, self._progress(stage), threads),
+                inputs={"video": self.hashes(video), "model": model_key}, options=options, version=VERSIONS["detect"],
             )  # fmt: skip
 
+        model, model_key = "files", ""
         if s.detect.model != "files":
-            from .keypoints2d import prepare_detector
+            for name, video in s.videos.items():
+                self._look(name, video)
+            model, files = steps.prepare_detector(s.detect.model, self._progress("weights"))
+            model_key = ",".join([model.partition(":")[0], *(self.hashes(f) for f in files)])
+            if model != s.detect.model:
+                from .weights import substitution_warning
 
-            prepare_detector(s.detect.model, progress=self._progress("weights"))
+                self.note(substitution_warning(s.detect.model, model))
         with ThreadPoolExecutor(workers) as pool:
             found = dict(pool.map(one, s.videos.items()))
         for name, result in found.items():
@@ -159,13 +165,22 @@ class Road:
             if share < 0.5:
                 self.note(f"{name}: the athlete was found in only {share:.0%} of the frames.")
         steps.check_people(found, s)
+        self._found = found
         return found
 
-    def _detector_key(self) -> str:
-        model = self.session.detect.model
-        if model.startswith("onnx:"):
-            return "onnx:" + self.hashes(Path(model[5:]).expanduser())
-        return model
+    def _look(self, name: str, video: Path) -> None:
+        """Read a video's packets once, so that a damaged file is found before the work begins."""
+        from .io.atomic import write_json
+        from .videos import probe
+
+        def work(folder: Path) -> dict[str, Any]:
+            info = probe(video).to_dict()
+            write_json(folder / "video.json", info)
+            return {"warnings": list(info["warnings"])}
+
+        look = self.store.run(f"video-{name}", work, inputs={"video": self.hashes(video)})
+        for warning in look.info["warnings"]:
+            self.note(str(warning))
 
     def sync(self) -> StageResult:
         """All cameras on one time base."""
@@ -190,6 +205,9 @@ class Road:
 
         sync = self.sync()
         options = self.session.options("clean", CleanOptions)
+        if "sigma_model" not in self.session.table.get("clean", {}):
+            detector = next(iter(self.detect().values())).info["detector"]
+            options = replace(options, sigma_model=str(detector))
         inputs = {"sync": sync.key}
         cameras = None
         if rig is not None:
@@ -256,17 +274,16 @@ class Road:
 
         cameras = self.calibrate(round_, lifted)
         tracks = self.clean(cameras, round_)
-        table = dict(self.session.table.get("triangulate", {}))
-        try:
-            options = TriangulateOptions(**table)
-        except TypeError as error:
-            raise InputError(f"[triangulate]: {error}") from None
+        options = self.session.options("triangulate", TriangulateOptions)
+        if "max_reprojection_error_px" not in self.session.table.get("triangulate", {}):
+            limit = geometry.outlier_limit_px(cameras.info["report"])
+            options = replace(options, max_reprojection_error_px=limit)
         points = self.store.run(
             f"triangulate-{round_ + 1}",
             lambda f: geometry.triangulate_step(
                 f, detect.load_keypoints(tracks), geometry.load_rig(cameras.folder), options
             ),
-            inputs={"cameras": cameras.key, "tracks": tracks.key}, options=table, version=VERSIONS["triangulate"],
+            inputs={"cameras": cameras.key, "tracks": tracks.key}, options=options, version=VERSIONS["triangulate"],
         )  # fmt: skip
         return Round(cameras, tracks, points, lifted)
 

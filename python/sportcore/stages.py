@@ -117,6 +117,9 @@ class StageStore:
             SportcoreError: whatever ``work`` raises; nothing is stored then.
         """
         key = self.key(name, inputs=inputs, options=options, version=version)
+        for earlier in self.history:
+            if (earlier.name, earlier.key) == (name, key):
+                return earlier
         found = self.find(name, key)
         if found is not None:
             os.utime(found.folder)

@@ -26,9 +26,17 @@ SECOND_PERSON_SHARE = 0.25
 
 
 def detect_camera(
-    folder: Path, video: Path, options: DetectOptions, progress: Progress | None = None, threads: int = 1
+    folder: Path, video: Path, options: DetectOptions, model: str, progress: Progress | None = None, threads: int = 1
 ) -> dict[str, Any]:
     """Look for the athlete in every frame of one video; writes ``detections.npz``.
+
+    Args:
+        folder: where to write.
+        video: the file.
+        options: what to look at.
+        model: the detector in use, see :func:`prepare_detector`.
+        progress: frames done.
+        threads: of the detector.
 
     Raises:
         InputError: the video cannot be read, or nobody is in it.
@@ -40,13 +48,36 @@ def detect_camera(
     start = round(options.start_s * info.fps)
     stop = None if options.end_s is None else round(options.end_s * info.fps)
     reader = VideoReader(video, start=start, stop=stop, num_threads=threads)
-    detector = make_detector(options.model, **detector_options(options, threads))
+    detector = make_detector(model, **detector_options(options, threads))
     found = detector.detect_video(reader, reader.image_size, progress=progress)
     found.require_person(video.name)
     found.save(folder / "detections.npz")
     return {"detector": detector.name, "version": detector.version} | _describe(
         found, reader.fps, [*reader.warnings, *(f"{video.stem}: {w}" for w in found.warnings)]
     )
+
+
+def prepare_detector(model: str, progress: Progress | None = None) -> tuple[str, list[Path]]:
+    """Have a detector's files in place.
+
+    Returns:
+        The detector that will be used (another one where the weights asked for cannot be had), and its files.
+
+    Raises:
+        WeightsError: the files cannot be fetched; says how to put them in place by hand.
+        InputError: a file of your own that does not exist.
+    """
+    from .. import weights
+
+    if model.startswith("blazepose"):
+        path = weights.ensure(model, progress=progress)
+        return path.stem, [path, weights.ensure("blazepose-person", progress=progress)]
+    if model.startswith("onnx:"):
+        path = Path(model[5:]).expanduser().resolve()
+        if not path.is_file():
+            raise InputError(f"[detect] model: {path} does not exist.")
+        return f"onnx:{path}", [path, weights.ensure("blazepose-person", progress=progress)]
+    return model, []
 
 
 def detector_options(options: DetectOptions, threads: int) -> dict[str, Any]:
@@ -83,7 +114,8 @@ def load_camera_file(folder: Path, source: Path) -> dict[str, Any]:
     try:
         found = Detections(
             skeleton=get_skeleton(str(data["skeleton"])), image_size=(int(size[0]), int(size[1])), xy=xy, score=score,
-            times_s=np.asarray(data["times_s"], float), n_persons=present.astype(int), present=present,
+            times_s=np.asarray(data["times_s"], float), n_persons=data.get("n_persons", present.astype(int)),
+            present=present,
         )  # fmt: skip
     except InputError as error:
         raise InputError(f"{source}: {error}") from error

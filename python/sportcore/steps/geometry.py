@@ -57,6 +57,16 @@ def given_cameras(folder: Path, rig: Rig) -> dict[str, Any]:
     return {"grade": "usable", "warnings": [], "report": report.to_dict()}
 
 
+def outlier_limit_px(report: Mapping[str, Any], least_px: float = 12.0, most_px: float = 80.0) -> float:
+    """How far an observation may lie off and still carry a point: four times what this session's cameras leave.
+
+    A fixed limit that suits a good detector in a small image throws half of a weaker one's views away: what is left are
+    pairs that agree by chance, and limbs that change their length.
+    """
+    rms = [float(v) for v in report.get("per_camera_rms_px", ()) if v is not None and np.isfinite(v)]
+    return float(np.clip(4 * np.median(rms), least_px, most_px)) if rms else least_px
+
+
 def triangulate_step(folder: Path, keypoints: Keypoints2D, rig: Rig, options: Any) -> dict[str, Any]:
     """Triangulate every joint of every frame; writes ``points3d.npz``.
 

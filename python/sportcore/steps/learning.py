@@ -23,10 +23,11 @@ def model_hash(name_or_path: str) -> str:
     if path.is_file():
         return hash_file(path)
     if name_or_path == "base":
-        from ..lifting import base_checkpoint
+        from ..lifting.files import shipped_weights
 
-        return hash_file(base_checkpoint())
-    return name_or_path
+        return hash_file(shipped_weights("base"))
+    family, _, rest = name_or_path.partition(":")
+    return f"{family}:{hash_file(rest)}" if rest else name_or_path
 
 
 def lift_step(
