@@ -107,14 +107,17 @@ class ReportData:
                     "Pass the arrays with the axis order cameras, frames, joints, and the names that go with them.",
                 )
             object.__setattr__(self, name, array)
-        if self.bones is not None and self.bones.size and not (
-            0 <= self.bones.min() and self.bones.max() < len(self.joint_names)
+        if (
+            self.bones is not None
+            and self.bones.size
+            and not (0 <= self.bones.min() and self.bones.max() < len(self.joint_names))
         ):
             raise InputError("ReportData.bones holds a joint index outside joint_names.")
 
     def _sizes(self) -> dict[str, int | None]:
         frames = next(
-            (np.shape(v)[a] for v, a in ((self.points_world_m, 0), (self.keypoints_px, 1)) if np.ndim(v) > a), None
+            (np.asarray(v).shape[a] for v, a in ((self.points_world_m, 0), (self.keypoints_px, 1)) if np.ndim(v) > a),  # type: ignore[arg-type]
+            None,
         )
         return {
             "C": len(self.camera_names), "T": frames, "J": len(self.joint_names), "K": len(self.keypoint_names),

@@ -49,7 +49,7 @@ def fmt(value: object, digits: int = 1, unit: str = "") -> str:
         return MISSING
     text = f"{number:,.{digits}f}".replace(",", "\u202f")
     if text.startswith("-"):
-        text = "0" + text[2:] if float(number) == 0 else "\u2212" + text[1:]
+        text = "\u2212" + text[1:] if any(c in "123456789" for c in text) else text[1:]
     if unit == "°":
         return text + unit
     return f"{text}\u00a0{unit}" if unit else text
@@ -89,9 +89,7 @@ def table(
 def figure(svg: Raw, caption: object, *, wide: bool = False) -> Raw:
     """A chart with its caption; a wide one scrolls sideways on a narrow screen."""
     css = "wide" if wide else "half"
-    return Raw(
-        f'<figure class="{css}"><figcaption>{esc(caption)}</figcaption><div class="scroll">{svg}</div></figure>'
-    )
+    return Raw(f'<figure class="{css}"><figcaption>{esc(caption)}</figcaption><div class="scroll">{svg}</div></figure>')
 
 
 def note(text: object) -> Raw:

@@ -177,7 +177,7 @@ def coverage_measures(data: ReportData) -> dict[str, Any]:
     """How much of the motion exists: share of joint-frames with a 3D value, per joint and by reason."""
     if data.points_world_m is None:
         return {}
-    have = np.isfinite(data.points_world_m).all(-1)
+    have = np.asarray(np.isfinite(data.points_world_m).all(-1))
     out: dict[str, Any] = {
         "share": float(have.mean()) if have.size else float("nan"), "per_joint": have.mean(0) if have.size else [],
         "frames_with_any": int(have.any(-1).sum()),

@@ -37,7 +37,7 @@ _STATES = {"good": "fine", "warn": "look", "bad": "wrong"}
 
 def asset(name: str) -> Raw:
     """A style sheet or script of this package."""
-    text = files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
+    text = (files(__package__) / "assets" / name).read_text(encoding="utf-8")
     assert "</s" not in text.lower(), f"{name} would end its own element"
     return Raw(text)
 
@@ -153,7 +153,9 @@ def _made_by(meta: Mapping[str, Any]) -> str:
     versions = meta.get("versions")
     version = versions.get("sportcore", "") if isinstance(versions, Mapping) else ""
     created = f" on {meta['created']}" if meta.get("created") else ""
-    return f"Made by sportcore {version}".rstrip() + f"{created}. This page is one file and loads nothing from anywhere."
+    return (
+        f"Made by sportcore {version}".rstrip() + f"{created}. This page is one file and loads nothing from anywhere."
+    )
 
 
 def _verdict(data: ReportData, summary: Mapping[str, Any]) -> Raw:
@@ -167,7 +169,8 @@ def _verdict(data: ReportData, summary: Mapping[str, Any]) -> Raw:
     parts.append(
         Raw(
             f'<div class="verdict"><div class="grade {css}" aria-label="Grade {esc(letter)}">{esc(letter)}</div><div>'
-            f"<h2>{esc(grade['word'])}</h2><p>{esc(grade['text'] + because)}</p><p>{esc(_sentence(data, summary))}</p></div></div>"
+            f"<h2>{esc(grade['word'])}</h2><p>{esc(grade['text'] + because)}</p>"
+            f"<p>{esc(_sentence(data, summary))}</p></div></div>"
         )
     )
     if letter in "ABCD":
@@ -177,8 +180,10 @@ def _verdict(data: ReportData, summary: Mapping[str, Any]) -> Raw:
             pill = f'<span class="pill {mark}">{mark}</span>' if mark else ""
             tiles.append(
                 f'<div class="number">{pill}<span>{esc(number["title"])}</span>'
-                f"<b>{esc(fmt(number['value'], number['digits'], number['unit']))}</b><small>{esc(number['small'])}</small>"
-                f"<small>{esc(number['meaning'])}</small><small>{esc(number['limits'][:1].upper() + number['limits'][1:])}.</small></div>"
+                f"<b>{esc(fmt(number['value'], number['digits'], number['unit']))}</b>"
+                f"<small>{esc(number['small'])}</small>"
+                f"<small>{esc(number['meaning'])}</small>"
+                f"<small>{esc(number['limits'][:1].upper() + number['limits'][1:])}.</small></div>"
             )
         parts.append(Raw(f'<div class="numbers">{"".join(tiles)}</div>'))
     warnings = summary["warnings"]
@@ -196,7 +201,9 @@ def _verdict(data: ReportData, summary: Mapping[str, Any]) -> Raw:
             for c in summary["checks"]
         ]
         parts.append(Raw("<h3>Is the world right?</h3>"))
-        parts.append(note("Small residuals do not prove a right world: a mirrored, tilted or wrongly scaled one fits as well."))
+        parts.append(
+            note("Small residuals do not prove a right world: a mirrored, tilted or wrongly scaled one fits as well.")
+        )
         parts.append(table(["", "check", "value", "meaning"], rows, text_columns=(0, 1, 2, 3)))
     return join(parts)
 
@@ -208,11 +215,14 @@ def _sentence(data: ReportData, summary: Mapping[str, Any]) -> str:
         return "The 3D motion was not computed; what exists is shown below."
     if len(data.camera_names) < 2:
         return (
-            "One camera: the pose is the model's estimate. Position in space, scale and vertical are not measured, so this "
+            "One camera: the pose is the model's estimate. Position in space, scale and vertical are not "
+            "measured, so this "
             "page gives no grade."
         )
     cameras = f"{len(data.camera_names)} cameras"
-    text = f"{cameras} gave a 3D position for {fmt(coverage['share'] * 100, 0)} % of all joints in {data.n_frames} frames"
+    text = (
+        f"{cameras} gave a 3D position for {fmt(coverage['share'] * 100, 0)} % of all joints in {data.n_frames} frames"
+    )
     extent = athlete.get("extent_m")
     if extent:
         far = max(extent[0], extent[1])

@@ -24,9 +24,10 @@ BUDGET_VALUES = 4_000_000  # 16-bit values of all optional layers together (abou
 VOID = -32768
 RAY_STEP = 1e-4
 SIGMA_STEP_M = 1e-4
+FAR = 254  # own status of the player
 STATUS_TEXT = {
     0: "found", 1: "too few views", 2: "views contradict", 3: "behind a camera", 4: "rays nearly parallel",
-    5: "residual too large", 6: "did not settle", 255: "missing",
+    5: "residual too large", 6: "did not settle", 254: "too far away to draw", 255: "missing",
 }  # fmt: skip
 
 
@@ -58,7 +59,12 @@ def player_payload(data: ReportData) -> dict[str, Any] | None:
     xyz = np.asarray(points, dtype=float)[frames]
     n, joints = xyz.shape[:2]
     finite = xyz[np.isfinite(xyz).all(-1)]
-    low, high = np.quantile(finite, 0.0005, axis=0), np.quantile(finite, 0.9995, axis=0)
+    middle = np.median(finite, axis=0)
+    away = np.linalg.norm(xyz - middle, axis=-1)
+    far = away > 3 * np.quantile(away[np.isfinite(away)], 0.98) + 10  # gone astray: would spoil scale and rounding
+    xyz[far] = np.nan
+    finite = xyz[np.isfinite(xyz).all(-1)]
+    low, high = finite.min(0), finite.max(0)
     offset = np.round((low + high) / 2, 3)
     span = float(np.abs(finite - offset).max())
     step = max(1e-4, math.ceil(span / 32000 * 1e5) / 1e5)
@@ -74,7 +80,7 @@ def player_payload(data: ReportData) -> dict[str, Any] | None:
         out["root"] = encode_int16(root[frames], step, offset)
     have = np.isfinite(xyz).all(-1)
     status = np.zeros((n, joints)) if data.status is None else np.asarray(data.status)[frames]
-    out["status"] = _bytes(np.where(have, 0, np.where(status == 0, 255, status)))
+    out["status"] = _bytes(np.where(have, 0, np.where(far, FAR, np.where(status == 0, 255, status))))
     if data.n_views is not None:
         out["views"] = _bytes(np.asarray(data.n_views)[frames])
     budget = BUDGET_VALUES

@@ -22,7 +22,7 @@ def series(index: int) -> str:
 
 
 def time_axis(data: ReportData) -> tuple[float, str]:
-    """x distance of two frames and the axis title."""
+    """Distance of two frames on the x axis, and the axis title."""
     return (1.0 / data.fps, "time, s") if data.fps else (1.0, "frame")
 
 
@@ -54,16 +54,22 @@ def cameras_section(data: ReportData, summary: Mapping[str, Any]) -> Raw:
             "similar residuals and reject less than about 10 %."
         ),
         table(
-            ["camera", "rms px", "rms mrad", "frames used", "rejected", "focal px", "view", "distance m", "position x, y, z m"],
+            ["camera", "rms px", "rms mrad", "frames used", "rejected", "focal px", "view", "distance m",
+            "position x, y, z m"],
             rows,
         ),
     ]  # fmt: skip
     if data.camera_centers_m is None:
         out.append(note("Camera positions: not computed."))
         return join(out)
-    pair = join([figure(_plan(data), "Plan: seen from above"), figure(_elevation(data), "Elevation: seen from the side")])
+    pair = join(
+        [figure(_plan(data), "Plan: seen from above"), figure(_elevation(data), "Elevation: seen from the side")]
+    )
     path = "the athlete's path (pelvis)"
-    out += [Raw(f'<div class="grid2">{pair}</div>'), legend([("accent", path), ("axis-x", "X"), ("axis-y", "Y"), ("axis-z", "Z")])]
+    out += [
+        Raw(f'<div class="grid2">{pair}</div>'),
+        legend([("accent", path), ("axis-x", "X"), ("axis-y", "Y"), ("axis-z", "Z")]),
+    ]
     out.append(_gauge(data))
     connectivity = report.get("connectivity")
     if connectivity is not None and np.ndim(connectivity) == 2 and len(data.camera_names) == len(connectivity):
@@ -100,9 +106,12 @@ def _gauge(data: ReportData) -> Raw:
     rows = [
         ["Scale (metres)", report.get("scale_source") or "none", fmt(relative * 100, 1, "%")],
         ["Vertical (up)", report.get("gravity_source") or "none", fmt(report.get("gravity_sigma_deg"), 1, "°")],
-        ["Floor (height 0)", report.get("floor_source") or "none", fmt(_item([report.get("floor_sigma_m")], 0) * 100, 1, "cm")],
+        ["Floor (height 0)", report.get("floor_source") or "none", fmt(_item([report.get("floor_sigma_m")],
+        0) * 100, 1, "cm")],
     ]  # fmt: skip
-    return table(["", "where it comes from", "standard deviation"], rows, text_columns=(0, 1), caption="The world frame")
+    return table(
+        ["", "where it comes from", "standard deviation"], rows, text_columns=(0, 1), caption="The world frame"
+    )
 
 
 def _bounds(values: NDArray[Any], pad: float) -> tuple[float, float]:
@@ -198,7 +207,9 @@ def _camera_marks(chart: Chart, data: ReportData, centers: NDArray[Any], i: int,
         chart.dot(center[i], center[j], series(c), tip, radius=5)
         flip = chart.sx(center[i]) > right
         x, y = chart.sx(center[i]) - 60 * flip, chart.sy(center[j])
-        shift = next((d for d in (-7, 17, -23, 33) if all(abs(x - a) > 62 or abs(y + d - b) > 14 for a, b in labels)), -7)
+        shift = next(
+            (d for d in (-7, 17, -23, 33) if all(abs(x - a) > 62 or abs(y + d - b) > 14 for a, b in labels)), -7
+        )
         labels.append((x, y + shift))
         chart.text(center[i], center[j], name[:18], "end" if flip else "start", dx=-8 if flip else 8, dy=shift)
 
@@ -223,7 +234,12 @@ def residuals_section(data: ReportData, summary: Mapping[str, Any]) -> Raw:
     if np.isfinite(matrix).any():  # the usual cell stays pale, what stands out is dark
         full = max(float(np.nanquantile(matrix, 0.98)), 2.5 * float(np.nanmedian(matrix)))
     heat = heatmap(
-        matrix.T, joints, data.camera_names, full=max(full, 1e-6), label="Median residual per joint and camera", unit="px"
+        matrix.T,
+        joints,
+        data.camera_names,
+        full=max(full, 1e-6),
+        label="Median residual per joint and camera",
+        unit="px",
     )
     return join(
         [
@@ -266,7 +282,7 @@ def _distribution(data: ReportData, used: NDArray[Any]) -> Raw:
             d += f"L{num(chart.sx(edges[i]))} {y}L{num(chart.sx(edges[i + 1]))} {y}"
         d += f"L{num(chart.sx(top))} {num(chart.sy(base))}Z"
         middle = float(np.median(values))
-        tip = f"{name}: median {middle:.2f} px, 95 % within {np.quantile(values, 0.95):.2f} px, {len(values)} measurements"
+        tip = f"{name}: median {middle:.2f} px, 95 % within {np.quantile(values, 0.95):.2f} px, {len(values)} in all"
         chart.add(f'<path class="hist {series(c)}" d="{d}"><title>{esc(tip)}</title></path>')
         chart.segment(min(middle, top), base, min(middle, top), base + 0.92, "median", tip)
         chart.text(top, base, f"median {middle:.1f}", "end", dy=-28)

@@ -49,7 +49,7 @@ def _lead(data: ReportData, mono: Mapping[str, Any], sides: Sequence[str]) -> st
         before, after = (mono[s]["mean"][key] for s in SIDES)
         change = (after / before - 1) * 100 if before else float("nan")
         word = "fell" if change < 0 else "rose"
-        text += f"{METRICS[key]} {word} from {before:.0f} to {after:.0f} mm ({fmt(change, 0)} %) by tuning on this session. "
+        text += f"{METRICS[key]} {word} from {before:.0f} to {after:.0f} mm ({fmt(change, 0)} %) by tuning on it. "
     return text + "Good: every bar gets shorter. A bar that grows is a joint whose labels were wrong."
 
 
@@ -68,8 +68,10 @@ def _metric_table(mono: Mapping[str, Any], sides: Sequence[str]) -> Raw:
         return Raw("")
     heads = ["all cameras", *(f"{s} tuning" for s in sides), *(["change"] if len(sides) == 2 else [])]
     explain = (
-        "MPJPE: mean joint distance after moving the roots together. N-MPJPE: after the best scale as well. PA-MPJPE: after "
-        "the best rotation, scale and shift of each pose (the shape of the pose alone). SPA: one such alignment for all."
+        "MPJPE: mean joint distance after moving the roots together. N-MPJPE: after the best scale as well. "
+        "PA-MPJPE: after "
+        "the best rotation, scale and shift of each pose (the shape of the pose alone). SPA: one such alignment "
+        "for all."
     )
     return join([table(heads, rows), note(explain)])
 

@@ -53,20 +53,28 @@ def player_section(data: ReportData, payload: Mapping[str, Any] | None) -> Raw:
     if cameras:
         row2.append(_check("cameras", "cameras", "Draw the cameras"))
         row2.append(
-            _select("look", "look", [("-1", "freely"), *((str(i), f"through {c['name']}") for i, c in enumerate(cameras))])
+            _select(
+                "look", "look", [("-1", "freely"), *((str(i), f"through {c['name']}") for i, c in enumerate(cameras))]
+            )
         )
     if "chol" in payload:
-        row2.append(_select("sigma", "uncertainty", [("off", "off"), ("size", "dot size (2 σ)"), ("ellipse", "ellipses (2 σ)")]))
+        row2.append(
+            _select("sigma", "uncertainty", [("off", "off"), ("size", "dot size (2 σ)"), ("ellipse", "ellipses (2 σ)")])
+        )
     row3 = []
     if mono:
         row3.append(_check("multi", '<i class="swatch multi"></i>multi-view', "Motion from all cameras (key m)"))
         if "before" in mono:
             row3.append(
-                _check("before", '<i class="swatch before"></i>one camera, before tuning', "Single-camera model (key b)")
+                _check(
+                    "before", '<i class="swatch before"></i>one camera, before tuning', "Single-camera model (key b)"
+                )
             )
         if "after" in mono:
             row3.append(
-                _check("after", '<i class="swatch after"></i>one camera, after tuning', "Tuned single-camera model (key n)")
+                _check(
+                    "after", '<i class="swatch after"></i>one camera, after tuning', "Tuned single-camera model (key n)"
+                )
             )
         row3.append(_select("mono", "of", [(str(i), n) for i, n in enumerate(data.camera_names)]))
     thin = ""
@@ -80,7 +88,8 @@ def player_section(data: ReportData, payload: Mapping[str, Any] | None) -> Raw:
     mm = payload["step_m"] * 1000
     hint = (
         "Drag to turn, two fingers or shift-drag to pan, pinch or wheel (after a click) to zoom; point at a joint for "
-        "its numbers. Keys, after a click into the picture: space plays, ← → step (shift: ten), ↑ ↓ a d turn, + − zoom, "
+        "its numbers. Keys, after a click into the picture: space plays, ← → step (shift: ten), ↑ ↓ a d turn, + "
+        "− zoom, "
         "f follows, 1–9 look through a camera, 0 back, t top, r reset, m b n switch the skeletons, l names. "
         f"Positions here are rounded to {mm:.1f} mm.{thin}"
     )
@@ -97,7 +106,8 @@ def player_section(data: ReportData, payload: Mapping[str, Any] | None) -> Raw:
         '<noscript><p class="note">The player needs JavaScript; everything else on this page does not.</p></noscript>',
     ]
     why = (
-        "Missing joints are not drawn and are named in the picture with the reason. The single-camera skeletons stand on "
+        "Missing joints are not drawn and are named in the picture with the reason. The single-camera skeletons "
+        "stand on "
         "the multi-view pelvis: one camera gives the pose, not the place."
         if mono
         else "Missing joints are not drawn and are named in the picture with the reason."
@@ -107,7 +117,7 @@ def player_section(data: ReportData, payload: Mapping[str, Any] | None) -> Raw:
 
 def bones_section(data: ReportData, summary: Mapping[str, Any]) -> Raw:
     """Length, spread and symmetry of each bone."""
-    bones = [b for b in summary["bones"] if b["frames"]]
+    bones = [b for b in summary["bones"] if b["frames"] and b["length_m"] > 0]
     if not bones:
         return note("Not computed: there is no 3D motion.")
     rows = []
@@ -121,9 +131,12 @@ def bones_section(data: ReportData, summary: Mapping[str, Any]) -> Raw:
     return join(
         [
             note(
-                "A bone keeps its length, so its spread is a measure of error that needs no reference. Good: limbs within "
-                "3 %, left and right within 3 %. Bones to derived joints (spine, thorax, nose, head) bend with the trunk "
-                "and vary more. Spread is 1.48 times the median deviation; the bar holds the middle half of the frames, the line (and the range in the table) 90 %."
+                "A bone keeps its length, so its spread is a measure of error that needs no reference. Good: "
+                "limbs within "
+                "3 %, left and right within 3 %. Bones to derived joints (spine, thorax, nose, head) bend with "
+                "the trunk "
+                "and vary more. Spread is 1.48 times the median deviation; the bar holds the middle half of the "
+                "frames, the line (and the range in the table) 90 %."
             ),
             Raw('<div class="grid2 bones">'),
             figure(_bone_chart(bones), "Deviation from the median length"),
@@ -146,7 +159,10 @@ def _bone_chart(bones: list[dict[str, Any]]) -> Raw:
     for i, b in enumerate(bones):
         y = n - i - 0.5
         css = {"left": "left", "right": "right"}.get(b["side"], "mid")
-        rel = {k: float(np.clip((b[k] / b["length_m"] - 1) * 100, -reach, reach)) for k in ("p5_m", "p25_m", "p75_m", "p95_m")}
+        rel = {
+            k: float(np.clip((b[k] / b["length_m"] - 1) * 100, -reach, reach))
+            for k in ("p5_m", "p25_m", "p75_m", "p95_m")
+        }
         tip = f"{pretty(b['name'])}: {b['length_m'] * 100:.1f} cm, spread {b['spread_percent']:.1f} %"
         chart.segment(rel["p5_m"], y, rel["p95_m"], y, f"whisker {css}", tip)
         chart.rect(rel["p25_m"], y - 0.3, rel["p75_m"], y + 0.3, f"box {css}", tip, 'rx="2"')
@@ -187,7 +203,8 @@ def angles_section(data: ReportData, summary: Mapping[str, Any]) -> Raw:
         chart.follow_time(per)
         charts.append(figure(chart.render(), "Horizontal speed of the pelvis, over 0.2 s", wide=True))
     lead = (
-        "The angle between the two segments that meet in the joint; 180° is a straight limb. Gaps in a curve are moments "
+        "The angle between the two segments that meet in the joint; 180° is a straight limb. Gaps in a curve "
+        "are moments "
         "without a 3D position: nothing is smoothed or filled in. Click a chart to move the player there."
     )
     return join(

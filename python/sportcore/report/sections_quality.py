@@ -30,7 +30,8 @@ def images_section(data: ReportData) -> Raw:
             "</figcaption></figure>"
         )
     lead = (
-        "Filled dots: what the detector saw. Open rings with lines: where the 3D motion projects to. Good: every ring lies "
+        "Filled dots: what the detector saw. Open rings with lines: where the 3D motion projects to. Good: "
+        "every ring lies "
         "on its dot and on the athlete. Rings beside the athlete while the dots are right mean wrong cameras."
     )
     return join([note(lead), Raw(f'<div class="pictures">{"".join(parts)}</div>')])
@@ -52,7 +53,7 @@ def quality_section(data: ReportData, summary: Mapping[str, Any]) -> Raw:
 
 def _detections(data: ReportData) -> Raw:
     assert data.keypoints_px is not None
-    seen = np.isfinite(data.keypoints_px).all(-1)
+    seen = np.asarray(np.isfinite(data.keypoints_px).all(-1))
     names = [pretty(k) for k in data.keypoint_names]
     missing = (1 - seen.mean(1)) * 100
     charts = []
@@ -68,7 +69,8 @@ def _detections(data: ReportData) -> Raw:
                "Share of frames in which the joint is missing, %")
     )  # fmt: skip
     lead = note(
-        "Every 3D joint is only as good as these. Good: scores above about 0.6 and less than 10 % missing in most cells; a "
+        "Every 3D joint is only as good as these. Good: scores above about 0.6 and less than 10 % missing in "
+        "most cells; a "
         "joint needs at least two cameras at the same time."
     )
     strip = figure(_availability(data, seen), "Joints seen by each camera over time (pale: few, gap: none)", wide=True)
@@ -88,12 +90,15 @@ def _availability(data: ReportData, seen: NDArray[np.bool_]) -> Raw:
     share = seen.mean(-1)
     for c in range(n):
         start = 0
-        values = [round(float(share[c, a:b].mean()), 1) if b > a else 0.0 for a, b in zip(edges, edges[1:], strict=False)]
+        values = [
+            round(float(share[c, a:b].mean()), 1) if b > a else 0.0 for a, b in zip(edges, edges[1:], strict=False)
+        ]
         for i in range(1, cells + 1):  # equal neighbours become one rectangle
             if i == cells or values[i] != values[start]:
                 if values[start] > 0:
                     tip = f"{data.camera_names[c]}: {values[start] * 100:.0f} % of the joints"
-                    chart.rect(edges[start] * per, n - c - 0.82, min(edges[i] + 0.0008 * frames, frames) * per, n - c - 0.18, f"fill {series(c)}", tip,
+                    chart.rect(edges[start] * per, n - c - 0.82, min(edges[i] + 0.0008 * frames,
+                    frames) * per, n - c - 0.18, f"fill {series(c)}", tip,
                                f'fill-opacity="{0.12 + 0.78 * values[start]:.2f}"')  # fmt: skip
                 start = i
     chart.follow_time(per)
@@ -120,7 +125,14 @@ def _reasons(data: ReportData, summary: Mapping[str, Any]) -> Raw:
             if width <= 0:
                 continue
             text = STATUS_TEXT.get(code, f"status {code}")
-            chart.rect(left, n - i - 0.85, left + width, n - i - 0.15, f"status s{min(code, 7)}", f"{pretty(joint)}: {text} {width:.1f} %")
+            chart.rect(
+                left,
+                n - i - 0.85,
+                left + width,
+                n - i - 0.15,
+                f"status s{min(code, 7)}",
+                f"{pretty(joint)}: {text} {width:.1f} %",
+            )
             left += width
     keys = legend((f"status s{min(c, 7)}", STATUS_TEXT.get(c, f"status {c}")) for c in codes)
     left_part = join([figure(chart.render(), "3D position found, or why not"), keys])
@@ -145,7 +157,8 @@ def _tracks(data: ReportData) -> Raw:
         rejected = _dict(camera.get("rejected"))
         rows.append(
             [
-                camera.get("name", ""), fmt(camera.get("person_frames"), 0), fmt(_times(camera.get("observed"), 100), 1, "%"),
+                camera.get("name", ""), fmt(camera.get("person_frames"), 0),
+                fmt(_times(camera.get("observed"), 100), 1, "%"),
                 fmt(camera.get("swapped_frames"), 0), fmt(camera.get("ambiguous_frames"), 0),
                 ", ".join(f"{pretty(k)} {v}" for k, v in rejected.items() if v) or "none",
                 f"{fmt(camera.get('short_gaps'), 0)} / {fmt(camera.get('long_gaps'), 0)}",
@@ -153,7 +166,8 @@ def _tracks(data: ReportData) -> Raw:
             ]
         )  # fmt: skip
     if rows:
-        heads = ["camera", "frames with person", "observed", "frames swapped back", "side uncertain", "rejected samples",
+        heads = ["camera", "frames with person", "observed", "frames swapped back", "side uncertain",
+        "rejected samples",
                  "gaps short / long", "longest", "σ px"]  # fmt: skip
         out.append(table(heads, rows, text_columns=(0, 5)))
     swaps = [_dict(s) for s in report.get("swaps") or ()]
@@ -229,14 +243,19 @@ def _short(value: object) -> str:
 def provenance_section(data: ReportData) -> Raw:
     """Versions, options, hashes, files, timings, and the numbers as JSON."""
     meta = data.meta
-    facts = [(pretty(k).capitalize(), meta[k]) for k in ("session", "created", "date", "athlete", "activity", "command") if meta.get(k)]
+    facts = [
+        (pretty(k).capitalize(), meta[k])
+        for k in ("session", "created", "date", "athlete", "activity", "command")
+        if meta.get(k)
+    ]
     if data.n_frames:
         facts.append(("Frames", f"{data.n_frames}" + (f" at {data.fps:g} per second" if data.fps else "")))
     out: list[object] = [table(["", ""], facts, text_columns=(0, 1))] if facts else []
     files = [f if isinstance(f, Mapping) else {"name": f} for f in meta.get("files") or ()]
     if files:
         rows = [
-            [f.get("name", ""), fmt(_times(f.get("bytes"), 1e-6), 2), Raw(f"<code>{esc(str(f.get('sha256', ''))[:16])}</code>")]
+            [f.get("name", ""), fmt(_times(f.get("bytes"), 1e-6), 2),
+             Raw(f"<code>{esc(str(f.get('sha256', ''))[:16])}</code>")]
             for f in files
         ]  # fmt: skip
         out.append(table(["input file", "MB", "SHA-256 (start)"], rows, text_columns=(0, 2)))

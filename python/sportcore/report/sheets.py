@@ -236,7 +236,9 @@ def contact_sheet_jpeg(
         sheet = _grid([pictures], tile)
         data = b""
         for quality, shrink in ((86, 1.0), (76, 1.0), (66, 1.0), (60, 0.75), (55, 0.5), (45, 0.33), (40, 0.2)):
-            small = sheet if shrink == 1.0 else cv2.resize(sheet, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+            small = (
+                sheet if shrink == 1.0 else cv2.resize(sheet, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+            )
             ok, encoded = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
             data = encoded.tobytes() if ok else b""
             if 0 < len(data) <= budget:

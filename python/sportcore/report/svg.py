@@ -256,8 +256,10 @@ def heatmap(
     room = max(4, cell_w // 7)
     for c, name in enumerate(columns):
         short = name if len(name) <= room else name[: room - 1] + "…"
-        x = num(left + (c + 0.5) * cell_w)
-        out.append(f'<text x="{x}" y="{top - 10}" text-anchor="middle">{esc(short)}<title>{esc(name)}</title></text>')
+        centre = num(left + (c + 0.5) * cell_w)
+        out.append(
+            f'<text x="{centre}" y="{top - 10}" text-anchor="middle">{esc(short)}<title>{esc(name)}</title></text>'
+        )
     for r, name in enumerate(rows):
         y = top + r * row_h
         out.append(f'<text x="{left - 7}" y="{y + 15}" text-anchor="end">{esc(name)}</text>')
@@ -270,7 +272,9 @@ def heatmap(
             strength = float(np.clip(v[r, c] / full, 0, 1)) if full > 0 else 0.0
             tip = esc(f"{column}, {name}: {v[r, c]:.{digits + 1}f} {unit}".strip())
             text = f"{v[r, c]:.{digits}f}"
-            out.append(f'<rect class="{css}" {box} fill-opacity="{0.05 + 0.55 * strength:.2f}"><title>{tip}</title></rect>')
+            out.append(
+                f'<rect class="{css}" {box} fill-opacity="{0.05 + 0.55 * strength:.2f}"><title>{tip}</title></rect>'
+            )
             out.append(f'<text class="cell" x="{num(x + cell_w / 2)}" y="{y + 15}" text-anchor="middle">{text}</text>')
     out.append("</svg>")
     return Raw("".join(out))

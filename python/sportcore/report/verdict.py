@@ -192,7 +192,9 @@ def world_checks(data: ReportData, athlete: Mapping[str, Any]) -> list[dict[str,
             off = stature / given - 1
             state = "good" if abs(off) < 0.08 else "warn" if abs(off) < 0.2 else "bad"
             sign = "+" if off >= 0.005 else ""
-            text = f"The legs fit a stature of {stature:.2f} m; {given:.2f} m was given ({sign}{fmt(off * 100, 0, '%')})."
+            text = (
+                f"The legs fit a stature of {stature:.2f} m; {given:.2f} m was given ({sign}{fmt(off * 100, 0, '%')})."
+            )
         else:
             state = "good" if 1.2 <= stature <= 2.2 else "bad"
             text = "The legs fit this stature (thigh and shank are 49 % of it)."
@@ -269,7 +271,11 @@ def collect_warnings(data: ReportData, summary: Mapping[str, Any]) -> list[dict[
     for check in summary["checks"]:
         if check["state"] in ("bad", "warn"):
             out.append(
-                {"severity": check["state"], "message": f"{check['name']}? {check['value']}.", "remedy": check["remedy"]}
+                {
+                    "severity": check["state"],
+                    "message": f"{check['name']}? {check['value']}.",
+                    "remedy": check["remedy"],
+                }
             )
     source = str(data.calibration.get("scale_source", "")).lower()
     if data.calibration and data.calibrated_here and any(w in source for w in ("none", "assum", "average", "default")):
