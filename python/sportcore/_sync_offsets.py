@@ -1,9 +1,10 @@
 """How late each camera looks, measured from the motion of the body in its image.
 
 Every camera gives signals that hardly depend on the view: the velocity of each limb joint along the body's upward
-direction in the image, in statures per second. Two cameras are compared by the normalised correlation of these signals over a range of lags. The peak is refined by a parabola; its
-spread comes from leaving out one fifth of the recording at a time (delete-a-group jackknife). A global least-squares
-fit over the confident pairs gives one offset per camera.
+direction in the image, in statures per second. Two cameras are compared by the normalised correlation of these
+signals over a range of lags. The peak is refined by a parabola; its spread comes from leaving out one fifth of the
+recording at a time (delete-a-group jackknife). A global least-squares fit over the confident pairs gives one offset
+per camera.
 """
 
 from __future__ import annotations
@@ -137,8 +138,10 @@ def _correlation_terms(a: Floats, b: Floats, lags: NDArray[np.int64]) -> Floats:
 def _normalised(terms: Floats) -> Floats:
     """Correlation (lags,) from summed terms (lags, 3)."""
     norm = np.sqrt(terms[:, 1] * terms[:, 2])
-    full = np.median(norm[norm > 0]) if (norm > 0).any() else 0.0
-    return np.where(norm > 0.3 * full, terms[:, 0] / np.maximum(norm, 1e-12), -1.0) if full else np.full(len(norm), -1.0)
+    if not (norm > 0).any():
+        return np.full(len(norm), -1.0)
+    enough = norm > 0.3 * np.median(norm[norm > 0])
+    return np.where(enough, terms[:, 0] / np.maximum(norm, 1e-12), -1.0)
 
 
 def _peak(values: Floats, lags: NDArray[np.int64], around: int | None = None) -> tuple[float, float, int]:

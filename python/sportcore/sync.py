@@ -205,7 +205,9 @@ def align_cameras(
     base = min(float(times[0]) for times in raw) if opt.shared_clock else None
     starts = [float(times[0]) if base is None else base for times in raw]
     local = [times - start for times, start in zip(raw, starts, strict=True)]
-    pairs, measured, sigmas = [], dict.fromkeys(names), dict.fromkeys(names)
+    pairs: list[PairOffset] = []
+    measured: dict[str, float | None] = dict.fromkeys(names)
+    sigmas: dict[str, float | None] = dict.fromkeys(names)
     applied = dict.fromkeys(names, 0.0)
     if isinstance(opt.offsets, str):
         if opt.offsets == "auto" and len(tracks) > 1:
@@ -222,7 +224,7 @@ def align_cameras(
     durations = [float(t[-1] - t[0]) + 1 / rate for t, rate in zip(world, rates, strict=True)]
     frames = int(np.floor((stop - start) * fps + 1 + 1e-6))
     if frames < 1:
-        raise InputError("The cameras have no time in common.", "Check the offsets and that the videos belong together.")
+        raise InputError("The cameras have no time in common.", "Check offsets, and that the videos belong together.")
     lost = max(durations) - frames / fps
     if lost > 1.5 / fps:
         text = ", ".join(f"{name} {d:.2f} s" for name, d in zip(names, durations, strict=True))
@@ -362,7 +364,8 @@ def _decide(
         offset, sigma = measured[name], sigmas[name]
         if offset is None or sigma is None:
             why = sorted({p.reason for p in pairs if name in (p.a, p.b) and p.reason})
-            notes.append(f"{name}: its lateness could not be measured ({'; '.join(why) or 'not linked'}); left as it is.")
+            reason = "; ".join(why) or "not linked"
+            notes.append(f"{name}: its lateness could not be measured ({reason}); left as it is.")
         elif abs(offset) > max(0.5 / fps, 3 * sigma):
             applied[name] = offset
             warnings.append(
@@ -371,7 +374,8 @@ def _decide(
             )
         else:
             notes.append(
-                f"{name}: lateness against {names[0]} {offset * 1000:+.0f} +- {sigma * 1000:.0f} ms; nothing to correct."
+                f"{name}: lateness against {names[0]} {offset * 1000:+.0f} +- {sigma * 1000:.0f} ms; "
+                "nothing to correct."
             )
     return applied
 

@@ -334,7 +334,7 @@ def _gap_durations(times: Floats, live: Mask) -> Floats:
 def _part_runs(name: str, swapped: Mask, wrong: Floats) -> list[SwapRun]:
     """Runs of one camera (T, 3), trunk, arms and legs merged to "body" where all three are exchanged."""
     found = []
-    whole = swapped.all(-1)
+    whole = np.asarray(swapped.all(-1))
     for part, mask, columns in [("body", whole, [0, 1, 2])] + [
         (GROUPS[g], swapped[:, g] & ~whole, [g]) for g in range(3)
     ]:

@@ -132,7 +132,7 @@ def chain(pairwise: Floats, unary: Floats, costs: SwapCosts) -> tuple[Mask, Floa
     switch = np.where(changes > 0, costs.switch + costs.switch_more * (changes - 1), 0.0)
     flat = pairwise.reshape(batch, frames, 3, 4)
     unary = unary + costs.per_frame * (_BITS.sum(1) > 0) + costs.disagree * np.abs(_BITS[:, :1] - _BITS[:, 1:]).sum(1)
-    plain = ~flat.any((0, 2, 3))
+    plain = np.asarray(~flat.any((0, 2, 3)))
 
     def block(t: int) -> Floats:  # (B, s(t-2), s(t-1), s(t))
         f = flat[:, t]

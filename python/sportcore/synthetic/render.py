@@ -71,7 +71,8 @@ def render_background(camera: Camera, seed: int = 0) -> Image:
     tone = 0.9 + 0.1 * rng.random(len(x)) - 0.16 * ((np.round(x + y).astype(int)) % 2)
     for tile, ahead, shade in zip(pixels, depth.min(1) > 0.3, tone, strict=True):
         if ahead and np.isfinite(tile).all() and np.abs(tile).max() < 2e4:
-            cv2.fillConvexPoly(image, np.round(tile * 16).astype(np.int32), _shade((128, 150, 120), shade), cv2.LINE_AA, 4)
+            outline = np.round(tile * 16).astype(np.int32)
+            cv2.fillConvexPoly(image, outline, _shade((128, 150, 120), shade), cv2.LINE_AA, 4)
     grain = stream(seed, "grain", camera.name).normal(size=(height // 2 + 1, width // 2 + 1)) * 4
     texture = cv2.resize(grain, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.clip(image + texture[..., None], 0, 255).astype(np.uint8)
@@ -115,7 +116,8 @@ def render_frame(joints_m: ArrayLike, camera: Camera, background: Image | None =
     front = front / (np.linalg.norm(front) + 1e-9)
     face = joints[9] + 0.35 * (joints[10] - joints[9])
     add(face, face + 0.2 * (joints[10] - joints[9]), 0.05, 0.05, _SKIN)
-    add(face - 0.012 * stature * front + 0.3 * (joints[10] - joints[9]), joints[10] - 0.03 * stature * front, 0.05, 0.04, _HAIR)
+    crown = face - 0.012 * stature * front + 0.3 * (joints[10] - joints[9])
+    add(crown, joints[10] - 0.03 * stature * front, 0.05, 0.04, _HAIR)
     add(face + 0.045 * stature * front, face + 0.055 * stature * front, 0.012, 0.01, _shade(_SKIN, 0.9))
     for knee, ankle, hip_side in ((2, 3, -1.0), (5, 6, 1.0)):
         shank = joints[ankle] - joints[knee]

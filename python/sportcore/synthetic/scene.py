@@ -83,7 +83,7 @@ def ring_cameras(
                 name=f"cam{i + 1:02d}",
                 image_size=(width, height),
                 K=k,
-                distortion=tuple(distortion),
+                distortion=np.array(distortion, float),
                 model=model,
                 R=rotation,
                 t=-rotation @ centre,
