@@ -82,7 +82,7 @@ def recording(T=150, cameras=2, seed=0):
 
 
 def quick(**changes):
-    values = dict(epochs=4, lr=3e-3, batch_size=16, min_clips_per_epoch=64, min_clips=4)
+    values = dict(epochs=4, lr=3e-3, batch_size=16, clips_per_epoch=64, min_clips=4)
     return FinetuneOptions.from_recipe("sportcore", **(values | changes))
 
 
@@ -108,7 +108,7 @@ def test_it_learns_on_held_out_frames_and_leaves_the_start_alone(tmp_path, label
     lifter = TinyLifter()
     before = {k: v.clone() for k, v in lifter.module.state_dict().items()}
     calls = []
-    options = quick(epochs=8, lr=1e-2, min_clips_per_epoch=256, view_probability=0.0, ema=0.9)
+    options = quick(epochs=8, lr=1e-2, clips_per_epoch=256, view_probability=0.0, ema=0.9)
     result = finetune(lifter, labels, options, checkpoint_dir=tmp_path, progress=lambda *a: calls.append(a))
     assert result.improved and result.best_epoch > 0 and result.stopped == "epochs"
     assert result.history[result.best_epoch]["val_mpjpe"] < 0.65 * result.history[0]["val_mpjpe"]
@@ -154,7 +154,7 @@ def test_the_start_is_kept_when_nothing_improves(tmp_path, labels):
 
 @pytest.mark.parametrize("recipe", ["sportcore", "published"])
 def test_resuming_gives_the_same_bits(tmp_path, labels, recipe):
-    options = FinetuneOptions.from_recipe(recipe, epochs=5, min_clips_per_epoch=48, min_clips=4)
+    options = FinetuneOptions.from_recipe(recipe, epochs=5, clips_per_epoch=48, min_clips=4)
 
     class Stop(Exception):
         pass
@@ -374,7 +374,7 @@ if __name__ == "__main__" and sys.argv[1:2] == ["worker"]:
     out = Path(sys.argv[2])
     torch.set_num_threads(1)
     tuned = finetune(
-        TinyLifter(), recording(), quick(epochs=24, min_clips_per_epoch=32), checkpoint_dir=out,
+        TinyLifter(), recording(), quick(epochs=24, clips_per_epoch=32), checkpoint_dir=out,
         progress=lambda *_: time.sleep(0.05),
     )  # fmt: skip
     torch.save(tuned.lifter.module.state_dict(), out / "final.pt")

@@ -190,7 +190,7 @@ def test_the_whole_loop_for_real(tmp_path):
         kp = observed(X, rig, px=1.0)
         options = SelfTrainOptions(
             iterations=1,
-            finetune=FinetuneOptions(epochs=6, lr=3e-3, min_clips_per_epoch=320, ema=0.9, view_probability=0.0),
+            finetune=FinetuneOptions(epochs=6, lr=3e-3, clips_per_epoch=320, ema=0.9, view_probability=0.0),
         )
         blank = rig.with_poses(np.tile(np.eye(3), (4, 1, 1)), np.zeros((4, 3)))
         result = self_train(kp, blank, lifter, options, workdir=tmp_path)

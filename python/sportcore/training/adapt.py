@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 Progress = Callable[[int, int, str], None]
 _STATE = "state.pt"
 _VERSION = 1
+_MAX_VAL_CLIPS = 1024
 
 
 class ReplaySource(Protocol):
@@ -139,7 +140,7 @@ class _Run:
         replay: ReplaySource | None, resume: bool,
     ) -> None:  # fmt: skip
         self.start, self.options, self.folder = lifter, options, folder
-        self.replay = replay if options.replay_fraction > 0 else None
+        self.replay = _replay(lifter, options, replay)
         self.lifter = copy.deepcopy(lifter)
         self.module = self.lifter.module
         self.device = next(self.module.parameters()).device
@@ -265,8 +266,9 @@ class _Run:
 
     def _order(self, generator: torch.Generator) -> torch.Tensor:
         n = len(self.train_clips)
-        rounds = max(1, math.ceil(self.options.min_clips_per_epoch / n))
-        return torch.cat([torch.randperm(n, generator=generator) for _ in range(rounds)])
+        wanted = self.options.clips_per_epoch or n
+        rounds = math.ceil(wanted / n)
+        return torch.cat([torch.randperm(n, generator=generator) for _ in range(rounds)])[:wanted]
 
     def _replayed(self, n: int) -> Batch:
         assert self.replay is not None
@@ -310,7 +312,9 @@ class _Run:
         judge.module = module
         sums = dict.fromkeys(("mpjpe", "n_mpjpe", "pa_mpjpe", "velocity"), 0.0)
         total = 0.0
-        for clips in torch.arange(len(self.val_clips)).split(256):
+        n = len(self.val_clips)
+        chosen = torch.arange(n) if n <= _MAX_VAL_CLIPS else torch.linspace(0, n - 1, _MAX_VAL_CLIPS).round().long()
+        for clips in chosen.split(256):
             batch = self.val_clips.batch(clips)
             inputs, context = self.lifter.encode(batch.xy, batch.score, batch.K, batch.image_size)
             target = self.lifter.encode_targets(batch.pose_cam_m, context)
@@ -378,6 +382,18 @@ def _errors(p: np.ndarray, y: np.ndarray, w: np.ndarray) -> dict[str, float]:
     pair = np.minimum(w[:, 1:], w[:, :-1])
     out["velocity"] = mean(np.linalg.norm(np.diff(p, axis=1) - np.diff(y, axis=1), axis=-1), pair)
     return out
+
+
+def _replay(lifter: Lifter, options: FinetuneOptions, replay: ReplaySource | None) -> ReplaySource | None:
+    if options.replay_fraction == 0:
+        return None
+    if replay is None and options.replay_motion_file is not None:
+        from sportcore.datasets.mocap import load_mocap
+        from sportcore.datasets.virtual import VirtualOptions, VirtualSampler
+
+        motion = load_mocap(options.replay_motion_file)
+        return VirtualSampler(motion, VirtualOptions(n_frames=lifter.n_frames))
+    return replay
 
 
 def _epoch_seed(seed: int, epoch: int) -> int:

@@ -16,7 +16,7 @@ class FinetuneOptions:
 
     Attributes:
         recipe: name of the preset these values started from, for the record.
-        epochs: passes over the training clips.
+        epochs: number of epochs.
         batch_size: clips per step.
         lr: highest learning rate of AdamW.
         lr_decay: factor on the learning rate after each epoch.
@@ -27,7 +27,8 @@ class FinetuneOptions:
         w_v: weight of the velocity term of the loss, per frame.
         label_weights: use the labels' certainties; False counts every label fully.
         clip_stride: frames between the first frames of training clips; None: a third of a clip.
-        min_clips_per_epoch: with fewer training clips an epoch goes over them several times.
+        clips_per_epoch: training clips drawn in an epoch, so that the time does not grow with the recording; with
+            fewer clips an epoch goes over them several times. None: every clip once.
         flip_probability: share of the clips mirrored left to right.
         view_probability: share of the clips that are shown from a new virtual view: the labelled motion is
             turned about the vertical through the athlete, projected, and given the detector's own errors of
@@ -47,11 +48,13 @@ class FinetuneOptions:
         min_clips: fewest valid training clips.
         max_minutes: training stops after the epoch that reaches this time, and the best so far is kept. None:
             no limit.
+        replay_motion_file: motion-capture file (see ``datasets.load_mocap``) whose virtual recordings are replayed
+            when no replay source is passed to :func:`sportcore.training.finetune`.
         seed: of order and augmentation.
     """
 
     recipe: str = "sportcore"
-    epochs: int = 40
+    epochs: int = 30
     batch_size: int = 32
     lr: float = 3e-4
     lr_decay: float = 0.99
@@ -61,7 +64,7 @@ class FinetuneOptions:
     w_v: float = 20.0
     label_weights: bool = True
     clip_stride: int | None = 3
-    min_clips_per_epoch: int = 640
+    clips_per_epoch: int | None = 1024
     flip_probability: float = 0.5
     view_probability: float = 0.5
     view_tilt_deg: float = 5.0
@@ -77,10 +80,11 @@ class FinetuneOptions:
     min_clip_share: float = 0.3
     min_clips: int = 8
     max_minutes: float | None = None
+    replay_motion_file: str | None = None
     seed: int = 42
 
     def __post_init__(self) -> None:
-        at_least = {"epochs": 1, "batch_size": 1, "min_clips_per_epoch": 1, "min_clips": 1}
+        at_least = {"epochs": 1, "batch_size": 1, "min_clips": 1}
         for name, least in at_least.items():
             if getattr(self, name) < least:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}.")
@@ -98,7 +102,7 @@ class FinetuneOptions:
                 raise InputError(f"{name} must lie in [0, 1), got {getattr(self, name)}.")
         if not 0 < self.lr_decay <= 1:
             raise InputError(f"lr_decay must lie in (0, 1], got {self.lr_decay}.")
-        for name in ("clip_stride", "patience", "max_minutes", "gradient_clip"):
+        for name in ("clip_stride", "clips_per_epoch", "patience", "max_minutes", "gradient_clip"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InputError(f"{name} must be positive or None, got {value}.")
@@ -138,7 +142,7 @@ RECIPES: dict[str, FinetuneOptions] = {
     "sportcore": FinetuneOptions(),
     "published": FinetuneOptions(
         recipe="published", epochs=100, batch_size=16, lr=5e-4, lr_decay=0.99, schedule="exponential",
-        weight_decay=0.01, label_weights=False, clip_stride=None, min_clips_per_epoch=1, flip_probability=0.5,
+        weight_decay=0.01, label_weights=False, clip_stride=None, clips_per_epoch=None, flip_probability=0.5,
         view_probability=0.0, view_tilt_deg=0.0, view_log_distance=0.0, roll_deg=0.0, noise=0.0,
         drop_probability=0.0,
         ema=0.0, replay_fraction=0.0, gradient_clip=None, min_clip_share=0.0, min_clips=1,
