@@ -26,7 +26,7 @@ from sportcore.io.hashing import hash_arrays
 from sportcore.synthetic import make_session
 
 FAST = {
-    "tune.iterations": 1, "finetune.epochs": 1, "finetune.min_clips_per_epoch": 16, "finetune.batch_size": 8,
+    "tune.iterations": 1, "finetune.epochs": 1, "finetune.clips_per_epoch": 16, "finetune.batch_size": 8,
     "report.pictures": 0,
 }  # fmt: skip
 FAST_ARGS = [f"--set={k}={v}" for k, v in FAST.items()]
