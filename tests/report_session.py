@@ -38,11 +38,14 @@ def session(
     covariance[status > 0] = np.nan
     data: dict[str, Any] = {
         "meta": {
-            "title": "Sprint, lane 4", "session": "sessions/sprint-lane-4", "athlete": "A. Runner", "activity": "running",
+            "title": "Sprint, lane 4", "session": "sessions/sprint-lane-4", "athlete": "A. Runner",
+            "activity": "running",
             "date": "2026-05-03", "height_m": 1.8, "versions": {"sportcore": "0.1.0", "numpy": np.__version__},
             "options": {"detect": {"model": "blazepose-heavy"}, "calibrate": {"height_m": 1.8}},
-            "files": [{"name": f"cam{i + 1:02d}.mp4", "bytes": 12_345_678 + i, "sha256": "ab12" * 16} for i in range(cameras)],
-            "hashes": {"detect": "0123456789abcdef", "calibrate": "fedcba9876543210"}, "command": "sportcore run sprint",
+            "files": [{"name": f"cam{i + 1:02d}.mp4", "bytes": 12_345_678 + i, "sha256": "ab12" * 16}
+                      for i in range(cameras)],
+            "hashes": {"detect": "0123456789abcdef", "calibrate": "fedcba9876543210"},
+            "command": "sportcore run sprint",
         },
         "camera_names": rig.names, "joint_names": H36M17.joints, "bones": H36M17.bone_indices, "fps": fps,
         "image_sizes": rig.image_sizes, "K": rig.K, "R": rig.R, "t": rig.t, "keypoint_names": H36M17.joints,
@@ -63,11 +66,13 @@ def session(
                  "sigma_px": 3.2}
                 for i, n in enumerate(rig.names)
             ],
-            "swaps": [{"camera": rig.names[-1], "part": "legs", "first_frame": 12, "last_frame": 17, "confidence": 0.97}],
+            "swaps": [{"camera": rig.names[-1], "part": "legs", "first_frame": 12, "last_frame": 17,
+                       "confidence": 0.97}],
         },
         "sync": {"method": "shared time stamps", "fps": fps, "offsets_s": [0.0] * cameras},
         "timings_s": {"detect": 61.2, "calibrate": 8.4, "triangulate": 0.6, "finetune": 140.0},
-        "warnings": ({"severity": "info", "message": "cam02 has a gap of 9 frames.", "remedy": "Nothing: it is marked."},),
+        "warnings": ({"severity": "info", "message": "cam02 has a gap of 9 frames.",
+                      "remedy": "Nothing: it is marked."},),
     }  # fmt: skip
     if monocular:
         in_camera = np.einsum("cij,tkj->ctki", rig.R, truth)
@@ -78,7 +83,8 @@ def session(
         data["heldout"] = np.arange(T) >= int(T * 0.8)
         steps = np.arange(14)
         data["lifting"] = {
-            "reference": "multi-view triangulation", "model": "base", "tuned_model": "tuned.safetensors", "metric": True,
+            "reference": "multi-view triangulation", "model": "base", "tuned_model": "tuned.safetensors",
+            "metric": True,
             "history": [
                 {"epoch": int(e), "train_loss": 0.08 * np.exp(-e / 4) + 0.02, "val_mpjpe": 55 + 45 * np.exp(-e / 3)}
                 for e in steps

@@ -182,7 +182,8 @@ def test_hostile_names_are_shown_not_run() -> None:
     }
     hostile = base.replace(
         camera_names=names, joint_names=joints, keypoint_names=joints, calibration=calibration, meta=meta,
-        warnings=({"message": evil, "remedy": evil, "severity": '"><b>'},), tracks={"cameras": [{"name": evil}], evil: evil},
+        warnings=({"message": evil, "remedy": evil, "severity": '"><b>'},),
+        tracks={"cameras": [{"name": evil}], evil: evil},
         sync={evil: [{evil: evil}]}, timings_s={evil: 1.0}, images=((evil, b"\xff\xd8\xff\xd9"),),
     )  # fmt: skip
     text = render_report(hostile)
@@ -201,7 +202,8 @@ def test_nan_and_infinity_never_reach_the_json_or_the_charts() -> None:
     residual[0] = np.nan
     residual[1, :5] = np.inf
     broken = base.replace(
-        residual_px=residual, calibration={"scale_sigma_rel": float("nan"), "scale_source": None, "center_sigma_m": None},
+        residual_px=residual,
+        calibration={"scale_sigma_rel": float("nan"), "scale_source": None, "center_sigma_m": None},
         lifting={"before": {"mpjpe_mm": None, "per_joint_mm": {"head": None}}, "after": {"mpjpe_mm": float("nan")}},
     )  # fmt: skip
     text = render_report(broken)
@@ -233,7 +235,8 @@ def test_whatever_is_missing_is_said(fields: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["covariance_m2", "residual_px", "inlier", "n_views", "status", "score", "rays", "R", "K", "image_sizes", "fps", "heldout",
+    ["covariance_m2", "residual_px", "inlier", "n_views", "status", "score", "rays", "R", "K", "image_sizes", "fps",
+     "heldout",
      "monocular_before_m", "keypoints_px", "bones"],
 )  # fmt: skip
 def test_any_single_array_may_be_absent(name: str) -> None:

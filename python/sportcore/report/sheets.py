@@ -75,24 +75,42 @@ def draw_overlay(
     return image
 
 
-def _read_frames(source: Any, wanted: Sequence[int], name: str, start: int) -> dict[int, Image]:
-    """Wanted frames (indices of the tracks) of one camera: a video path, or frames as mapping or sequence."""
+def _read_frames(
+    source: Any, wanted: Sequence[int], times_s: Sequence[float] | None, start_s: float
+) -> dict[int, Image]:
+    """Wanted frames (rows of the tracks) of one camera: a video, or frames as a mapping or a sequence.
+
+    In a video a row is found by its time since the first searched frame, where times are known, else by counting.
+    """
     if isinstance(source, Mapping):
         return {f: np.asarray(source[f]) for f in wanted if f in source}
     if not isinstance(source, str | Path):
         return {f: np.asarray(source[f]) for f in wanted if 0 <= f < len(source)}
     from ..videos import VideoReader
 
+    reader = VideoReader(source)
+    start, fps = round(start_s * reader.fps), reader.fps
+    goals = {
+        f: (f / fps if times_s is None or not np.isfinite(t) else float(t)) for f, t in _with_times(wanted, times_s)
+    }
     out: dict[int, Image] = {}
-    remaining = set(wanted)
-    last = max(wanted) if wanted else -1
-    for frame in VideoReader(source):
-        index = frame.index - start
-        if index in remaining:
-            out[index] = frame.image_rgb
-        if index >= last:
+    first: float | None = None
+    for frame in reader:
+        if frame.index < start:
+            continue
+        first = frame.time_s if first is None else first
+        now = frame.time_s - first
+        for f, goal in goals.items():
+            if f not in out and abs(now - goal) <= 0.51 / fps:
+                out[f] = frame.image_rgb
+        if len(out) == len(goals) or (goals and now > max(goals.values()) + 1 / fps):
             break
     return out
+
+
+def _with_times(wanted: Sequence[int], times_s: ArrayLike | None) -> list[tuple[int, float]]:
+    times = [float("nan")] * len(wanted) if times_s is None else np.asarray(times_s, dtype=float).tolist()
+    return list(zip(wanted, times, strict=True))
 
 
 def _window(points: NDArray[Any], size: tuple[int, int], aspect: float) -> tuple[int, int, int, int]:
@@ -114,7 +132,7 @@ def _window(points: NDArray[Any], size: tuple[int, int], aspect: float) -> tuple
 
 def _tiles(
     sources: Sources, frames: Sequence[int], keypoints: Keypoints2D, reprojection: ArrayLike | None,
-    tile: tuple[int, int], start_s: float, progress: Progress | None,
+    tile: tuple[int, int], start_s: float, offsets_s: Mapping[str, float] | None, progress: Progress | None,
 ) -> list[tuple[str, list[Image]]]:  # fmt: skip
     """Per camera its drawn, cropped, scaled frames; a frame that cannot be read is left out."""
     names = keypoints.camera_names
@@ -131,7 +149,6 @@ def _tiles(
     chosen = [int(f) for f in frames]
     if any(not 0 <= f < keypoints.n_frames for f in chosen):
         raise InputError(f"Frames {chosen} lie outside the {keypoints.n_frames} frames of the keypoints.")
-    start = round(start_s * keypoints.fps) if keypoints.fps else 0
     out = []
     for c, name in enumerate(names):
         if progress is not None:
@@ -139,7 +156,9 @@ def _tiles(
         if name not in sources:
             continue
         pictures = []
-        for f, image in _read_frames(sources[name], chosen, name, start).items():
+        late = float((offsets_s or {}).get(name, 0.0))
+        times = None if keypoints.times is None else keypoints.times[c, chosen] - late
+        for f, image in sorted(_read_frames(sources[name], chosen, times, start_s).items()):
             drawn = draw_overlay(image, keypoints.skeleton, keypoints.xy[c, f], None if again is None else again[c, f])
             points = keypoints.xy[c, f] if again is None else np.concatenate([keypoints.xy[c, f], again[c, f]])
             x0, y0, x1, y1 = _window(points, (drawn.shape[1], drawn.shape[0]), tile[0] / tile[1])
@@ -179,6 +198,7 @@ def contact_sheet(
     *,
     tile: tuple[int, int] = (480, 480),
     start_s: float = 0.0,
+    offsets_s: Mapping[str, float] | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Write a PNG with one row per camera and one column per frame.
@@ -190,7 +210,8 @@ def contact_sheet(
         keypoints: detections.
         reprojection: (C, T, J, 2) px projected 3D joints of the same skeleton, or None.
         tile: width and height of one picture; each is cropped around the person.
-        start_s: where in the videos the keypoints begin.
+        start_s: where in the videos the search for the athlete began.
+        offsets_s: how late each camera looks, as far as ``keypoints.times`` contain it.
         progress: called with (done, total, message).
 
     Returns:
@@ -199,7 +220,7 @@ def contact_sheet(
     Raises:
         InputError: shapes or frames that do not fit, or no frame could be read.
     """
-    rows = _tiles(videos, frames, keypoints, reprojection, tile, start_s, progress)
+    rows = _tiles(videos, frames, keypoints, reprojection, tile, start_s, offsets_s, progress)
     if not rows:
         raise InputError("No frame could be read for the contact sheet.", "Check the videos and the frame numbers.")
     ok, data = cv2.imencode(".png", _grid([r for _, r in rows], tile)[..., ::-1])
@@ -218,6 +239,7 @@ def contact_sheet_jpeg(
     reprojection: ArrayLike | None = None,
     *,
     start_s: float = 0.0,
+    offsets_s: Mapping[str, float] | None = None,
     max_bytes: int = 400_000,
     progress: Progress | None = None,
 ) -> list[tuple[str, bytes]]:
@@ -227,7 +249,7 @@ def contact_sheet_jpeg(
     readable frame are left out, so the list may be empty.
     """
     tile = (360, 360)
-    rows = _tiles(videos, frames, keypoints, reprojection, tile, start_s, progress)
+    rows = _tiles(videos, frames, keypoints, reprojection, tile, start_s, offsets_s, progress)
     if not rows:
         return []
     budget = max_bytes // len(rows)

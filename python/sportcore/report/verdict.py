@@ -94,7 +94,8 @@ def headline_numbers(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     spread, share = summary["bone_spread_percent"], coverage.get("share", np.nan)
     return [
         {
-            "title": "Cameras agree to", "value": value, "unit": unit, "digits": digits, "letter": _letter(value, limits),
+            "title": "Cameras agree to", "value": value, "unit": unit, "digits": digits,
+            "letter": _letter(value, limits),
             "small": small, "limits": f"good up to {limits[0]:g} {unit}, weak above {limits[1]:g}",
             "meaning": "How far the cameras' views of one joint miss each other at the athlete (median).",
         },
@@ -106,7 +107,8 @@ def headline_numbers(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
         },
         {
             "title": "Joints found in 3D", "value": share * 100, "unit": "%", "digits": 1,
-            "letter": _letter(share, COVERAGE, rising=False), "small": f"{fmt(coverage.get('views'), 1)} cameras per joint",
+            "letter": _letter(share, COVERAGE, rising=False),
+            "small": f"{fmt(coverage.get('views'), 1)} cameras per joint",
             "limits": f"good from {COVERAGE[0] * 100:g} %, weak below {COVERAGE[1] * 100:g} %",
             "meaning": "Share of all joints and frames with a 3D position. Nothing is filled in.",
         },
