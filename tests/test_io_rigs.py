@@ -146,6 +146,39 @@ def test_golden_opencv_single() -> None:
     np.testing.assert_allclose(fisheye.distortion, [0.01, -0.002, 0.0003, 0])
 
 
+@pytest.mark.parametrize("suffix", [".yml", ".xml"])
+def test_files_that_opencv_itself_writes(tmp_path: Path, suffix: str) -> None:
+    cv2 = pytest.importorskip("cv2")
+    path = tmp_path / f"cams{suffix}"
+    storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_WRITE)
+    storage.startWriteStruct("names", cv2.FileNode_SEQ)
+    storage.write("", "cam1")
+    storage.write("", "cam2")
+    storage.endWriteStruct()
+    rng = np.random.default_rng(0)
+    distortion = rng.normal(size=(1, 8)) * 1e-3
+    for name, R in (("cam1", R1), ("cam2", R2)):
+        for key, value in (("K", K), ("dist", distortion), ("Rot", R), ("T", T[:, None])):
+            storage.write(f"{key}_{name}", value)
+        storage.write(f"W_{name}", 1000)
+        storage.write(f"H_{name}", 800)
+    storage.write("remark", "a: [b] # c")
+    storage.release()
+    rig = read_rig(path)
+    check_truth(rig)
+    np.testing.assert_array_equal(rig[1].distortion, distortion[0])
+
+
+def test_our_easymocap_file_is_read_by_opencv(tmp_path: Path) -> None:
+    cv2 = pytest.importorskip("cv2")
+    path = write_rig(read_rig(GOLDEN / "pose2sim.toml"), tmp_path / "cams.yml")
+    storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_READ)
+    np.testing.assert_array_equal(storage.getNode("K_cam2").mat(), K)
+    np.testing.assert_allclose(storage.getNode("Rot_cam2").mat(), R2, atol=1e-15)
+    names = storage.getNode("names")
+    assert [names.at(i).string() for i in range(names.size())] == ["cam1", "cam2"]
+
+
 def opencap_session(folder: Path, protocol: int = 4) -> Path:
     for name, R in (("cam1", R1), ("cam2", R2)):
         values = {

@@ -39,6 +39,8 @@ def read_deeplabcut(path: PathLike, joint_names: Mapping[str, str] | None) -> tu
     first = next((i for i, c in enumerate(coords) if i > 0 and c in ("x", "y", "likelihood")), len(coords))
     columns = range(first, len(coords))
     who = header.get("individuals", [""] * len(coords))
+    if any(len(row) != len(coords) for row in header.values()) or not columns:
+        raise InputError(f"{path}: its header rows have different lengths; is it damaged?")
     joints = list(dict.fromkeys(parts[i] for i in columns))
     individuals = list(dict.fromkeys(who[i] for i in columns))
     place = {(who[i], parts[i], coords[i]): i for i in columns}
@@ -129,7 +131,7 @@ def read_image_array(
         array = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise InputError(f"{path}: does not exist. Check the path.") from None
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # the header of a damaged .npy fails in many ways
         raise InputError(f"{path}: is not a readable .npy file of numbers, perhaps truncated ({error}).") from None
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
         raise InputError(f"{path}: does not hold an array of numbers.")

@@ -36,7 +36,11 @@ def read_openpose(path: PathLike, skeleton: str | Skeleton | None) -> tuple[list
     A camera is called like its folder without ``_json``.  Joints 0, 0, 0 are missing.
     """
     folder = Path(path)
-    folders = [folder] if _frames(folder) else [f for f in sorted(folder.iterdir()) if f.is_dir() and _frames(f)]
+    folders = (
+        [folder]
+        if _frames(folder)
+        else [f for f in folder.iterdir() if f.is_dir() and not f.name.startswith(".") and _frames(f)]
+    )
     folders.sort(key=lambda f: natural_key(f.name))
     if not folders:
         raise InputError(f"{path}: holds neither JSON frames nor folders with JSON frames.")
@@ -254,6 +258,8 @@ def read_mmpose(path: PathLike, data: dict[str, Any], skeleton: Any, joint_names
         raise InputError(f"{path}: no person is in any frame.")
     names = (data.get("meta_info") or {}).get("keypoint_id2name") if isinstance(data.get("meta_info"), dict) else None
     if skeleton is None and isinstance(names, dict) and len(names) == count:
+        if not all(str(k).isdigit() for k in names):
+            raise InputError(f"{path}: meta_info.keypoint_id2name does not number the joints.")
         ordered = [str(names[k]) for k in sorted(names, key=int)]
         return camera, skeleton_from_names("mmpose-file", ordered, (), joint_names)
     return camera, skeleton_for(path, count, skeleton, {}, "MMPose JSON without joint names")

@@ -10,8 +10,9 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from sportcore.errors import InputError
-from sportcore.io.atomic import read_text, write_text
-from sportcore.io.rig_common import PathLike, RawCamera, RigFile, build, size_of
+from sportcore.io.atomic import write_text
+from sportcore.io.opencv_storage import read_storage
+from sportcore.io.rig_common import PathLike, RawCamera, RigFile, build, numbers, size_of
 from sportcore.types import Rig
 
 _SINGLE_K = ("camera_matrix", "cameraMatrix", "Camera_Matrix", "intrinsic_matrix", "mtx", "K", "M1")
@@ -22,49 +23,27 @@ class _Storage:
     """A FileStorage read into plain values."""
 
     def __init__(self, path: PathLike) -> None:
-        import cv2
-
         self.path = path
-        read_text(path)  # a clear error for a missing or empty file
-        try:
-            self._storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_READ)
-            opened = self._storage.isOpened()
-            self.keys: list[str] = list(self._storage.root().keys()) if opened else []
-        except (cv2.error, SystemError) as error:
-            raise InputError(
-                f"{path}: is not a readable OpenCV file, perhaps truncated ({str(error).strip().splitlines()[-1]})."
-            ) from None
-        if not opened:
-            raise InputError(f"{path}: is not a readable OpenCV YAML or XML file.")
+        self.values = read_storage(path)
+        self.keys = list(self.values)
 
     def matrix(self, key: str) -> np.ndarray | None:
-        import cv2
-
-        if key not in self.keys:
-            return None
-        node = self._storage.getNode(key)
-        try:
-            value = node.mat()
-            if value is None and node.isSeq():
-                value = np.array([node.at(i).real() for i in range(node.size())])
-        except cv2.error:
-            value = None
-        if value is None:
-            raise InputError(f"{self.path}: {key!r} is not a matrix.")
-        return np.asarray(value, dtype=np.float64)
+        value = self.values.get(key)
+        if value is None or isinstance(value, np.ndarray):
+            return value
+        return numbers(self.path, key, value)
 
     def number(self, key: str) -> float | None:
-        if key not in self.keys:
-            return None
-        node = self._storage.getNode(key)
-        return float(node.real()) if node.isInt() or node.isReal() else None
+        value = self.values.get(key)
+        return value if isinstance(value, float) and np.isfinite(value) else None
 
     def names(self) -> list[str] | None:
-        if "names" not in self.keys:
+        value = self.values.get("names")
+        if value is None:
             return None
-        node = self._storage.getNode("names")
-        items = [node.at(i) for i in range(node.size())]
-        return [i.string() if i.isString() else str(int(i.real())) for i in items]
+        if not isinstance(value, list):
+            raise InputError(f"{self.path}: 'names' is not a list of camera names.")
+        return [f"{v:g}" if isinstance(v, float) else str(v) for v in value]
 
 
 def read_opencv(path: PathLike, *, image_sizes: Any) -> RigFile:

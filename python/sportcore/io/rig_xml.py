@@ -45,6 +45,14 @@ def _attribute(path: PathLike, element: ElementTree.Element | None, name: str, w
     return value
 
 
+def _optional(path: PathLike, element: ElementTree.Element, name: str, who: str, otherwise: str = "0") -> float:
+    text = element.get(name) or otherwise
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"{path}: {who}: {name} = {text!r} is not a number.") from None
+
+
 def _floats(path: PathLike, element: ElementTree.Element | None, who: str, *names: str) -> list[float]:
     values = []
     for name in names:
@@ -99,10 +107,10 @@ def _qualisys_camera(path: PathLike, camera: ElementTree.Element, notes: list[st
         for v in _floats(path, intrinsic, who, "focalLengthU", "focalLengthV", "centerPointU", "centerPointV")
     )
     assert intrinsic is not None
-    if abs(float(intrinsic.get("skew", "0") or 0)) > 1e-9:
+    if abs(_optional(path, intrinsic, "skew", who)) > 1e-9:
         raise InputError(f"{path}: {who}: has a skewed sensor, which is not supported.")
-    k1, k2, k3 = (float(intrinsic.get(f"radialDistortion{i}", "0") or 0) for i in (1, 2, 3))
-    p1, p2 = (float(intrinsic.get(f"tangentalDistortion{i}", "0") or 0) for i in (1, 2))
+    k1, k2, k3 = (_optional(path, intrinsic, f"radialDistortion{i}", who) for i in (1, 2, 3))
+    p1, p2 = (_optional(path, intrinsic, f"tangentalDistortion{i}", who) for i in (1, 2))
     if camera.get("viewrotation", "0") not in ("0", ""):
         notes.append(f"{who}: QTM shows its video rotated by {camera.get('viewrotation')} degrees.")
     K = [[fu, 0.0, cu - left], [0.0, fv, cv - top], [0.0, 0.0, 1.0]]
@@ -164,10 +172,10 @@ def _vicon_camera(
 ) -> RawCamera:
     who = f"camera {name!r}"
     (f,) = numbers(path, f"{who}: FOCAL_LENGTH", _split(path, _attribute(path, frame, "FOCAL_LENGTH", who), who), 1)
-    aspect = float(camera.get("PIXEL_ASPECT_RATIO", "1") or 1)
+    aspect = _optional(path, camera, "PIXEL_ASPECT_RATIO", who, "1")
     if not aspect > 0:
         raise InputError(f"{path}: {who}: PIXEL_ASPECT_RATIO {aspect} is not positive.")
-    if abs(float(camera.get("SKEW", "0") or 0)) > 1e-9:
+    if abs(_optional(path, camera, "SKEW", who)) > 1e-9:
         raise InputError(f"{path}: {who}: has a skewed sensor, which is not supported.")
     centre = _split(path, _attribute(path, frame, "PRINCIPAL_POINT", who), who)
     cu, cv = numbers(path, f"{who}: PRINCIPAL_POINT", centre, 2)
