@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +109,7 @@ class BlazePose:
         self._world, self._masks, self._keep_outside = world, masks, keep_outside
         marks = ",".join(weights.file_sha256(f)[:12] for f in files)
         self.version = (
-            f"1;{marks};select={select};near={near};person={min_person_score};presence={min_presence};check={check_every};"
+            f"2;{marks};select={select};near={near};person={min_person_score};presence={min_presence};check={check_every};"
             f"small={search_small};flip={flip_average};world={world};masks={masks};outside={keep_outside}"
         )
 
@@ -148,9 +148,10 @@ class BlazePose:
 
     def people(self, image_rgb: np.ndarray) -> list[Person]:
         """Everybody in the image, best first."""
-        return self._finder.search(image_rgb) if self._search_small else self._finder.detect(image_rgb)
+        people = self._finder.detect(image_rgb)
+        return people or (self._finder.detect_small(image_rgb) if self._search_small else people)
 
-    # --- one frame ---------------------------------------------------------------------------------------
+    # --- one frame ------------------------------------------------------------------------------------------------
 
     def _step(self, image: np.ndarray, state: _Track, number: int) -> tuple[Landmarks | None, list[Person] | None]:
         """Landmarks of the followed person, and the people if they were counted in this frame."""
@@ -166,9 +167,7 @@ class BlazePose:
                 people = self._finder.detect(image)
                 found = self._verify(image, state, number, found, people)
         if found is None:
-            if people is None:
-                people = self._look_around(image, state, number)
-            found = self._first_seen(image, self._ranked(people, state, image.shape, number))
+            found, people = self._find(image, state, number, people)
         if people is not None:
             state.checked = number
         if found is None:
@@ -185,24 +184,62 @@ class BlazePose:
             return found
         return _average(found, self._net(image, region, with_mask=self._masks, mirror=True))
 
-    def _look_around(self, image: np.ndarray, state: _Track, number: int) -> list[Person]:
-        """People in the image; the slow search for small ones is made only now and then while nobody is there."""
-        since = number - state.searched
-        if self._search_small and (state.searched < 0 or since >= max(self._check_every, 1)):
-            people = self._finder.search(image)
-            if not people:
-                state.searched = number
-            return people
-        return self._finder.detect(image)
+    def _find(
+        self, image: np.ndarray, state: _Track, number: int, people: list[Person] | None
+    ) -> tuple[Landmarks | None, list[Person]]:
+        """Look for the person in the whole image.
 
-    def _first_seen(self, image: np.ndarray, people: list[Person]) -> Landmarks | None:
-        """The first of these people that the landmark network sees too; its own region sharpens the result."""
+        The slow parts (regions turned otherwise, tiles for small people) are tried at the start and then every
+        ``check_every`` frames while nobody is there.
+        """
+        thorough = state.searched < 0 or number - state.searched >= max(self._check_every, 1)
+        if people is None:
+            people = self._finder.detect(image)
+        found = self._acquire(image, self._ranked(people, state, image.shape, number), thorough)
+        if found is None and thorough:
+            if self._search_small:
+                small = self._finder.detect_small(image)
+                found = self._acquire(image, self._ranked(small, state, image.shape, number), thorough)
+                people = small if found is not None or not people else people
+            if found is None:
+                state.searched = number
+        return found, people
+
+    def _acquire(self, image: np.ndarray, people: list[Person], thorough: bool) -> Landmarks | None:
+        """The first of these people whom the landmark network confirms.
+
+        A good region repeats itself: the landmarks found in it point to a region in which the same landmarks are
+        found again. The person detector is sometimes wrong about which way a leaning person is up; then the region
+        is tried in quarter turns, and the most steady one is taken.
+        """
         for person in people[:3]:
-            found = self._look(image, person.region)
-            if found.presence >= self._min_presence:
-                again = self._look(image, found.next_region)
-                return again if again.presence >= self._min_presence else found
+            settled = self._settle(image, person.region, 2)
+            if settled is not None and settled.motion < 0.02 and _quality(settled.found) > 0.6:
+                return settled.found
+            tries = [settled]
+            if thorough:
+                for turn in (0.0, 0.5 * math.pi, -0.5 * math.pi, math.pi):
+                    turned = replace(person.region, angle=person.region.angle + turn)
+                    tries.append(self._settle(image, turned, 3))
+            good = [t for t in tries if t is not None and t.motion < 0.06]
+            if good:
+                return max(good, key=lambda t: t.score).found
         return None
+
+    def _settle(self, image: np.ndarray, region: Region, rounds: int) -> _Settled | None:
+        """Look repeatedly, each time where the landmarks point; None when the person vanishes on the way."""
+        found: Landmarks | None = None
+        motion = math.inf
+        for _ in range(rounds):
+            before, found = found, self._look(image, region)
+            if found.presence < self._min_presence:
+                return None
+            region = found.next_region
+            if before is not None:
+                steps = np.linalg.norm(found.xy[:N_JOINTS] - before.xy[:N_JOINTS], axis=-1)
+                motion = float(np.median(steps)) / found.region.size
+        assert found is not None
+        return _Settled(found, motion)
 
     def _ranked(self, people: list[Person], state: _Track, shape: tuple[int, ...], number: int) -> list[Person]:
         """Whom to try first: near where the person was lost less than a second ago, else as ``select`` says."""
@@ -239,15 +276,36 @@ class BlazePose:
     def _verify(
         self, image: np.ndarray, state: _Track, number: int, found: Landmarks, people: list[Person]
     ) -> Landmarks:
-        """Does the person detector see anybody where the track is? If only elsewhere, and better there, go there."""
+        """Does the person detector see the same person, the same way up? If not, look there, and take the better."""
         here = found.next_region
-        if not people or any(_distance(p.region, here) < 0.5 for p in people):
+        near = [p for p in people if _distance(p.region, here) < 0.5]
+        if near:
+            if min(abs(_turn(p.region.angle - here.angle)) for p in near) < 1.0:
+                return found
+            people = near
+        if not people or _quality(found) > 0.8:
             return found
-        other = self._first_seen(image, sorted(people, key=lambda p: _distance(p.region, here)))
-        if other is not None and _quality(found) < 0.5 * _quality(other):
+        other = self._acquire(image, sorted(people, key=lambda p: _distance(p.region, here)), True)
+        if other is None:
+            return found
+        mine = self._settle(image, here, 2)
+        theirs = self._settle(image, other.next_region, 2)
+        if theirs is not None and (mine is None or mine.score < 0.5 * theirs.score):
             state.switched.append(number)
             return other
         return found
+
+
+@dataclass(frozen=True)
+class _Settled:
+    """Landmarks after several looks, and how far they still moved (median, in region sides)."""
+
+    found: Landmarks
+    motion: float
+
+    @property
+    def score(self) -> float:
+        return _quality(self.found) * math.exp(-self.motion / 0.03)
 
 
 class _Track:
@@ -270,6 +328,11 @@ def _distance(a: Region, b: Region) -> float:
 
 def _jumped(before: Region, after: Region) -> bool:
     return _distance(after, before) > 0.35
+
+
+def _turn(angle: float) -> float:
+    """The same angle in (-pi, pi]."""
+    return math.atan2(math.sin(angle), math.cos(angle))
 
 
 def _quality(found: Landmarks) -> float:

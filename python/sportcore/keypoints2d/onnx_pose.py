@@ -266,7 +266,7 @@ class _BlazePersons:
 
     def boxes(self, image_rgb: np.ndarray) -> list[Box]:
         out = []
-        for person in self._finder.search(image_rgb):
+        for person in self._finder.detect(image_rgb) or self._finder.detect_small(image_rgb):
             region = person.region
             side = region.size / 1.25  # the circle around the body, without BlazePose's margin
             out.append(Box(region.centre, 0.75 * side, side, person.score, region.angle))

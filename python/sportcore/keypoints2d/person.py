@@ -110,21 +110,20 @@ class PersonDetector:
             people.append(Person(score, tuple(corners.tolist()), points))
         return people
 
-    def search(self, image_rgb: np.ndarray) -> list[Person]:
-        """Like :meth:`detect`, but where nothing is found, look again into overlapping tiles.
+    def detect_small(self, image_rgb: np.ndarray) -> list[Person]:
+        """People too small for one look at the whole image, best first.
 
-        A person below about a fifth of the image is too small for the 224 px input. Tiles of a half, then of a
-        quarter of the longer side are searched; the first size that shows somebody ends the search.
+        A person below about a fifth of the image is too small for the 224 px input. Overlapping tiles of a half,
+        then of a quarter of the longer side are searched; the first size that shows somebody ends the search.
         """
-        people = self.detect(image_rgb)
         height, width = image_rgb.shape[:2]
         for part in (2, 4):
-            if people:
-                break
+            found: list[Person] = []
             for window in tiles(width, height, -(-max(width, height) // part)):
-                people += self.detect(image_rgb, window)
-            people = _distinct(people, self.max_overlap)
-        return people
+                found += self.detect(image_rgb, window)
+            if found:
+                return _distinct(found, self.max_overlap)
+        return []
 
 
 def tiles(width: int, height: int, side: int) -> list[tuple[int, int, int, int]]:
