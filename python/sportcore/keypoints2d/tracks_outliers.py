@@ -50,6 +50,25 @@ def _median_prediction(times: Floats, xy: Floats) -> tuple[Floats, Floats]:
     return prediction, far
 
 
+def _one_sided(times: Floats, xy: Floats) -> Floats:
+    """Distance (N,) of each sample from what the samples on either side alone suggest, the nearer side counting.
+
+    A side suggests its nearest sample, or the line through its two nearest. A sample at the edge of a step fits one
+    side; a wrong sample fits neither.
+    """
+    out = np.full(len(xy), np.inf)
+    for k, far in ((1, 2), (-1, -2)):
+        near_x, near_t = np.roll(xy, k, axis=0), np.roll(times, k)
+        far_x, far_t = np.roll(xy, far, axis=0), np.roll(times, far)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            line = near_x + (near_x - far_x) * ((times - near_t) / (near_t - far_t))[:, None]
+        distance = np.minimum(np.linalg.norm(xy - near_x, axis=-1), np.linalg.norm(xy - line, axis=-1))
+        distance[:2] = np.inf if k > 0 else distance[:2]  # nothing lies beyond the ends
+        distance[-2:] = np.inf if k < 0 else distance[-2:]
+        out = np.minimum(out, distance)
+    return out
+
+
 def track_outliers(times: Floats, xy: Floats, size: Floats, limits: JumpLimits) -> Mask:
     """Which samples of one joint's observed track (N,) jump: times (N,) s, xy (N, 2) px, size (N,) px."""
     n = len(times)
@@ -70,7 +89,7 @@ def track_outliers(times: Floats, xy: Floats, size: Floats, limits: JumpLimits) 
         excess = np.where(np.isfinite(residual), residual / allowed, 0.0)
         around = np.pad(excess, 2)
         peak = excess >= sliding_window_view(around, 5).max(1)
-        reject = (excess > 1) & peak
+        reject = (excess > 1) & peak & (_one_sided(t, x) > allowed)
         if not reject.any():
             reject = _wrong_runs(t, x, s, noise, limits)
         if not reject.any():
