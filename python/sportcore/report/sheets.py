@@ -75,9 +75,7 @@ def draw_overlay(
     return image
 
 
-def _read_frames(
-    source: Any, wanted: Sequence[int], times_s: Sequence[float] | None, start_s: float
-) -> dict[int, Image]:
+def _read_frames(source: Any, wanted: Sequence[int], times_s: ArrayLike | None, start_s: float) -> dict[int, Image]:
     """Wanted frames (rows of the tracks) of one camera: a video, or frames as a mapping or a sequence.
 
     In a video a row is found by its time since the first searched frame, where times are known, else by counting.

@@ -458,7 +458,15 @@
   }
   window.addEventListener("resize", resize);
   window.addEventListener("hashchange", fromHash);
-  window.addEventListener("beforeprint", function () { readColours(); draw(); });
+  var shown = null; // the page prints light, whatever the screen shows
+  window.addEventListener("beforeprint", function () {
+    shown = document.documentElement.getAttribute("data-theme");
+    document.documentElement.setAttribute("data-theme", "light"); readColours(); draw();
+  });
+  window.addEventListener("afterprint", function () {
+    if (shown) document.documentElement.setAttribute("data-theme", shown); else document.documentElement.removeAttribute("data-theme");
+    readColours(); strip(); dirty = true;
+  });
   document.addEventListener("sportcore-theme", function () { readColours(); strip(); dirty = true; });
   if (window.matchMedia) {
     var scheme = window.matchMedia("(prefers-color-scheme: dark)");
