@@ -317,6 +317,19 @@ std::vector<std::int32_t> select_frames(const BodyObservations& in, int max_fram
   return out;
 }
 
+std::vector<std::uint8_t> find_swaps(const BodyObservations& in, const Camera<double>* cameras, double threshold_px,
+                                     int num_threads) {
+  require(in.num_cameras >= 2 && in.num_cameras <= 64, "Swaps are looked for between 2 to 64 cameras.");
+  require(in.xy && in.weight && in.lens && in.flip && cameras, "find_swaps needs keypoints, weights, lenses and pairs.");
+  require(threshold_px > 0, "threshold_px must be positive.");
+  std::vector<std::int32_t> frames(in.num_frames);
+  std::iota(frames.begin(), frames.end(), 0);
+  BodyViews views(in, std::move(frames), num_threads);
+  detail::undo_swaps(views, std::vector<Camera<double>>(cameras, cameras + in.num_cameras),
+                     std::vector<std::uint8_t>(in.num_cameras, 1), threshold_px, num_threads);
+  return views.swapped;
+}
+
 CalibrateResult calibrate_bodies(const BodyObservations& in, const CalibrateOptions& options) {
   require(in.num_cameras >= 2, "Calibration needs at least two cameras.");
   require(in.num_cameras <= 64, "At most 64 cameras are supported.");

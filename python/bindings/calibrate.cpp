@@ -84,6 +84,32 @@ py::dict bundle_out(const BundleResult& r) {
   return d;
 }
 
+void check_flip(const Array<std::int32_t>& flip, py::ssize_t J) {
+  check_shape(flip, "flip", {J});
+  for (py::ssize_t j = 0; j < J; ++j)
+    require(flip.at(j) >= 0 && flip.at(j) < J && flip.at(flip.at(j)) == j, "flip must exchange joints in pairs.");
+}
+
+py::array_t<bool> swaps(const Doubles& xy, const Doubles& weight, const CameraArray& cameras,
+                        const Array<std::int32_t>& flip, double threshold_px, int num_threads) {
+  const py::ssize_t C = static_cast<py::ssize_t>(cameras.cameras.size());
+  check_shape(xy, "xy_px", {C, -1, -1, 2});
+  const py::ssize_t T = xy.shape(1), J = xy.shape(2);
+  check_shape(weight, "weight", {C, T, J});
+  check_flip(flip, J);
+  std::vector<Intrinsics<double>> lens;
+  for (const Camera<double>& c : cameras.cameras) lens.push_back(c.lens);
+  BodyObservations in;
+  in.num_cameras = C, in.num_frames = T, in.num_joints = J;
+  in.xy = xy.data(), in.weight = weight.data(), in.lens = lens.data(), in.flip = flip.data();
+  std::vector<std::uint8_t> out;
+  {
+    py::gil_scoped_release release;
+    out = find_swaps(in, cameras.cameras.data(), threshold_px, num_threads);
+  }
+  return flags_out(out, {C, T});
+}
+
 py::dict calibrate(const Doubles& xy, const Doubles& weight, const CameraArray& cameras, const py::object& flip,
                    double max_reprojection_error_px, int max_frames, int max_start_frames, double min_parallax_rad,
                    int min_shared_points, const std::string& focal, bool probe_focal, bool undo_swaps, int num_threads,
@@ -100,10 +126,7 @@ py::dict calibrate(const Doubles& xy, const Doubles& weight, const CameraArray& 
   in.xy = xy.data(), in.weight = weight.data(), in.lens = lens.data();
   if (!flip.is_none()) {
     flip_array = flip.cast<Array<std::int32_t>>();
-    check_shape(flip_array, "flip", {J});
-    for (py::ssize_t j = 0; j < J; ++j)
-      require(flip_array.at(j) >= 0 && flip_array.at(j) < J && flip_array.at(flip_array.at(j)) == j,
-              "flip must exchange joints in pairs.");
+    check_flip(flip_array, J);
     in.flip = flip_array.data();
   }
   CalibrateOptions options;
@@ -259,6 +282,9 @@ void register_calibrate(py::module_& m) {
         py::arg("focal") = "none", py::arg("probe_focal") = false, py::arg("undo_swaps") = true,
         py::arg("num_threads") = 0, py::arg("seed") = 0,
         "Camera poses from the keypoints (C, T, J, 2) px of a moving body, up to a similarity; see calibrate.h.");
+  m.def("find_swaps", &swaps, py::arg("xy_px"), py::arg("weight"), py::arg("cameras"), py::arg("flip"),
+        py::arg("threshold_px"), py::arg("num_threads") = 0,
+        "Flags (C, T) of camera-frames with left and right exchanged, given the cameras.");
   m.def("adjust_bundle", &adjust, py::arg("cameras"), py::arg("points_world_m"), py::arg("point_offset"),
         py::arg("camera"), py::arg("xy_px"), py::kw_only(), py::arg("weight") = py::none(), py::arg("loss") = "cauchy",
         py::arg("loss_scale_px") = 6.0, py::arg("focal") = "none", py::arg("max_iterations") = 50,

@@ -71,6 +71,11 @@ struct CalibrateResult {
 /// connection in `connected`, no start pair as start_first = -1.
 SPORTCORE_API CalibrateResult calibrate_bodies(const BodyObservations& observations, const CalibrateOptions& options);
 
+/// Which camera-frames have left and right exchanged, given the cameras (C): (C, T) flags. threshold_px truncates the
+/// reprojection distance; a few times the deviation of an observation.
+SPORTCORE_API std::vector<std::uint8_t> find_swaps(const BodyObservations& observations, const Camera<double>* cameras,
+                                                   double threshold_px, int num_threads);
+
 /// Up to max_frames frames that several cameras share, spread evenly over time and over the distance the joints moved
 /// (half each), the best seen of each stretch. Ascending.
 SPORTCORE_API std::vector<std::int32_t> select_frames(const BodyObservations& observations, int max_frames);

@@ -53,6 +53,8 @@ def calibrate(
     Returns:
         Cameras in a metric, upright frame (see :mod:`sportcore.cameras.gauge`), the points triangulated with them, and
         a report. Cameras keep their names, order and intrinsics (focal lengths change only with ``refine_focal``).
+        Where left and right were found exchanged in a camera-frame (``report.extra["swapped_frames"]`` counts them),
+        the points and their residuals stand on the corrected observations.
 
     Raises:
         InputError: cameras and keypoints do not belong together, or an option names what is not there.
@@ -111,6 +113,12 @@ def calibrate(
     step("triangulating")
     start = time.perf_counter()
     named = keypoints if keypoints.names in (None, names) else keypoints.replace(names=names)
+    swapped = np.zeros((len(rig), keypoints.n_frames), bool)
+    if flip is not None and np.asarray(result["swapped"]).any():
+        swapped = _core.find_swaps(
+            xy, weight, camera_array(calibrated), flip, float(min(limit, 5 * result["sigma_px"])), options.num_threads
+        )
+        named, used = _exchanged(named, used, swapped)
     error_px = float(min(limit, max(6 * result["sigma_px"], 3.0)))
     points = triangulate(
         named, calibrated,
@@ -125,7 +133,7 @@ def calibrate(
         extra["focal_factor_sigma"] = float(result["focal_factor_sigma"])
     if monocular_3d is not None:
         extra["monocular_disagreement_deg"] = _check_monocular(monocular_3d, calibrated, keypoints, complaints)
-    report = build_report(keypoints, used, points, calibrated, gauge, result, complaints, seconds, extra)
+    report = build_report(named, used, points, calibrated, gauge, result, swapped, complaints, seconds, extra)
     for warning in report.warnings:
         _log.info("%s", warning)
     step("done")
@@ -172,6 +180,21 @@ def _weights(keypoints: Keypoints2D, joints: list[int], seen: NDArray[np.bool_])
 def _flip(permutation: NDArray[np.int64], joints: list[int]) -> NDArray[np.int32]:
     where = {j: i for i, j in enumerate(joints)}
     return np.array([where.get(int(permutation[j]), i) for i, j in enumerate(joints)], np.int32)
+
+
+def _exchanged(
+    keypoints: Keypoints2D, used: NDArray[np.bool_], swapped: NDArray[np.bool_]
+) -> tuple[Keypoints2D, NDArray[np.bool_]]:
+    """The keypoints with left and right exchanged in some camera-frames; swapped: (C, T)."""
+    flip = keypoints.skeleton.flip_permutation
+
+    def turn(a: NDArray[Any]) -> NDArray[Any]:
+        out = a.copy()
+        out[swapped] = a[swapped][:, flip]
+        return out
+
+    sigma = None if keypoints.sigma_px is None else turn(keypoints.sigma_px)
+    return keypoints.replace(xy=turn(keypoints.xy), score=turn(keypoints.score), sigma_px=sigma), turn(used)
 
 
 def _thinned(xy: NDArray[np.float64], most: int = 150) -> NDArray[np.float64]:

@@ -117,7 +117,7 @@ def find_gauge(
     sigma_deg = float(np.degrees(np.sqrt(np.trace(cov))))
     if sigma_deg > 3:
         warnings.append(
-            f"The vertical is only known to {sigma_deg:.1f} degrees. Let the athlete walk upright in several directions."
+            f"The vertical is only known to {sigma_deg:.1f} degrees. Let the athlete walk upright, to and fro."
         )
     return Gauge(
         scale, rotation, translation, scale_source, scale_sigma, gravity_source, sigma_deg, floor_source, floor_sigma,

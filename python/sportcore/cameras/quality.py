@@ -62,6 +62,7 @@ def build_report(
     rig: Rig,
     gauge: Gauge,
     result: Mapping[str, Any],
+    swapped: NDArray[np.bool_],
     complaints: Complaints,
     seconds: Mapping[str, float],
     extra: Mapping[str, Any],
@@ -69,12 +70,13 @@ def build_report(
     """Put the report together; complaints decides whether large residuals are refused.
 
     Args:
-        keypoints: the input.
+        keypoints: the input, sides exchanged where they were found swapped.
         used: (C, T, J) observations that were offered to the calibration.
         points: triangulated with the calibrated cameras.
         rig: calibrated cameras, metric and upright.
         gauge: where metres and the vertical come from.
         result: of ``_core.calibrate_bodies``.
+        swapped: (C, T) camera-frames with left and right exchanged.
         complaints: collects warnings.
         seconds: time per part.
         extra: further facts.
@@ -111,7 +113,6 @@ def build_report(
                     f"Camera {name!r} is only known to {angle:.1f} degrees: too little of the motion was seen by it "
                     "and others, or the cameras stand too close together."
                 )
-    swapped = np.asarray(result["swapped"])
     for name, share in zip(names, swapped.mean(1), strict=True):
         if share > 0.1:
             complaints.warn(f"Camera {name!r}: left and right were exchanged in {100 * share:.0f} % of the frames.")
