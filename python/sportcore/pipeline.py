@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from .errors import InputError
+from .errors import DegenerateError, InputError, MissingExtraError
+from .options import from_table
 from .session import Session, load_session
 from .stages import FileHashes, StageResult, StageStore
 from .types import Rig
@@ -249,9 +250,12 @@ class Road:
                 options={**lenses, "R": rig.R, "t": rig.t}, version=VERSIONS["calibrate"],
             )  # fmt: skip
         table = {"height_m": self.session.athlete.height_m, **self.session.table.get("calibrate", {})}
-        from .options import from_table
-
         options = from_table(CalibrateOptions, table, f"[calibrate] in {self.session.toml or 'the options'}")
+        if tracks.info["report"].get("still"):
+            problem = "The athlete stands still in every camera: one pose does not determine where the cameras are."
+            if not options.force:
+                raise DegenerateError(problem, "Film an athlete who moves through the volume; --force computes it anyway.")
+            self.note(problem)
         name = f"calibrate-{round_ + 1}"
         inputs = {"tracks": tracks.key} | ({"lift": lifted.key} if lifted else {})
         result = self.store.run(
@@ -343,11 +347,20 @@ class Road:
             inputs=inputs, options=options, version=VERSIONS["finetune"],
         )  # fmt: skip
 
+    def first_lift(self) -> StageResult | None:
+        """Monocular 3D with the starting model, whose bone directions help the calibration; None without a loop."""
+        if self.session.tune.iterations == 0:
+            return None
+        try:
+            return self.lift()
+        except MissingExtraError as error:
+            raise MissingExtraError(error.message, f"{error.remedy} Or leave the model out: --rounds 0.") from error
+
     def loop(self, until: str = "finetune") -> list[Round]:
         """The outer loop, up to and including ``until`` of its first round, or all rounds for ``finetune``."""
         if self.rounds:
             return self.rounds
-        lifted = self.lift() if until in ("lift", "pseudolabel", "finetune") else None
+        lifted = self.first_lift()
         start: StageResult | None = None
         rounds: list[Round] = []
         for k in range(max(1, self.session.tune.iterations)):

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["ExportOptions", "ReportOptions", "finish", "finish_monocular"]
 
 
+# A reconstruction whose limbs change their length by more than this (mean coefficient of variation) is no measurement.
+MAX_LIMB_SPREAD = 0.25
+
+
 @dataclass(frozen=True)
 class ExportOptions:
     """Files for other tools.
@@ -68,7 +72,7 @@ def finish(road: Road, until: str) -> RunResult:
         kp = result.file("keypoints.npz")
         return RunResult(out, True, "Tracks are ready.", dict(result.info), {"keypoints": kp})
     if until == "calibrate":
-        cameras = road.calibrate(0, road.lift() if _has_lifter(road) else None)
+        cameras = road.calibrate(0, road.first_lift())
         file = write_rig(geometry.load_rig(cameras.folder), out / "Calib.toml") or out / "Calib.toml"
         usable, verdict = _verdict(cameras.info, None)
         return RunResult(out, usable, verdict, dict(cameras.info), {"cameras": Path(file)}, tuple(road.notes))
@@ -89,10 +93,6 @@ def finish(road: Road, until: str) -> RunResult:
     return RunResult(out, usable, verdict, summary, files, tuple(road.notes))
 
 
-def _has_lifter(road: Road) -> bool:
-    return road.session.tune.iterations > 0
-
-
 def _verdict(calibration: Mapping[str, Any], points: Mapping[str, Any] | None) -> tuple[bool, str]:
     grade = calibration.get("grade", "usable")
     if grade == "poor":
@@ -101,6 +101,11 @@ def _verdict(calibration: Mapping[str, Any], points: Mapping[str, Any] | None) -
     if points is None:
         return True, f"The cameras are {grade}."
     spread = points.get("limb_spread")
+    if spread is not None and spread > MAX_LIMB_SPREAD:
+        return False, (
+            f"Limb lengths vary by {spread * 100:.0f} % over time, which no body does: the reconstruction should not be "
+            "trusted. Check the intrinsics, the synchronisation, and that all videos show the same athlete."
+        )
     return True, (
         f"The cameras are {grade}: median residual {points['median_px']:.1f} px ({points['median_mm']:.0f} mm)"
         + (f", limb lengths vary by {spread * 100:.1f} %." if spread and np.isfinite(spread) else ".")
@@ -220,7 +225,8 @@ def _meta(road: Road, summary: Mapping[str, Any]) -> dict[str, Any]:
 
 def _pictures(road: Road, rig: Rig, points: Points3D, keypoints: Any, count: int) -> list[tuple[str, bytes]]:
     """A few frames of each video with what was detected and what was reconstructed."""
-    if count <= 0 or road.session.detect.model == "files" and not all(p.stat().st_size for p in road.session.videos.values()):
+    videos = {name: path for name, path in road.session.videos.items() if path.stat().st_size}
+    if count <= 0 or len(videos) < len(road.session.videos):
         return []
     from ..points3d import reproject
     from ..report.sheets import contact_sheet_jpeg
@@ -228,8 +234,8 @@ def _pictures(road: Road, rig: Rig, points: Points3D, keypoints: Any, count: int
     seen = keypoints.observed.any(-1).all(0)
     frames = np.flatnonzero(seen) if seen.any() else np.arange(keypoints.n_frames)
     chosen = frames[np.unique(np.linspace(0, len(frames) - 1, count + 2).astype(int)[1:-1])]
-    videos = dict(road.session.videos)
-    return contact_sheet_jpeg(videos, chosen, keypoints, reproject(points.xyz, rig), start_s=road.session.detect.start_s)
+    start_s = road.session.detect.start_s
+    return contact_sheet_jpeg(videos, chosen, keypoints, reproject(points.xyz, rig), start_s=start_s)
 
 
 def _report(
