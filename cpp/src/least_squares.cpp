@@ -72,9 +72,15 @@ class DenseNormalEquations {
   void covariance(std::vector<double>* out) const {
     const int n = problem_.n_params;
     out->assign(static_cast<std::size_t>(n) * n, std::nan(""));
-    const Eigen::LDLT<Eigen::MatrixXd, Eigen::Lower> ldlt(H_);
-    if (ldlt.info() != Eigen::Success || !ldlt.isPositive() || ldlt.rcond() < 1e-15) return;
-    Eigen::Map<RowMatrix>(out->data(), n, n) = ldlt.solve(Eigen::MatrixXd::Identity(n, n));
+    if (H_.rows() != n) return;  // the start was outside the domain
+    const Eigen::VectorXd scale = H_.diagonal().cwiseSqrt().cwiseInverse();
+    if (!scale.allFinite()) return;
+    const Eigen::MatrixXd unit =
+        scale.asDiagonal() * H_.selfadjointView<Eigen::Lower>().toDenseMatrix() * scale.asDiagonal();
+    const Eigen::LDLT<Eigen::MatrixXd> ldlt(unit);
+    if (ldlt.info() != Eigen::Success || !(ldlt.vectorD().minCoeff() > 1e-13)) return;
+    Eigen::Map<RowMatrix>(out->data(), n, n) =
+        scale.asDiagonal() * ldlt.solve(Eigen::MatrixXd::Identity(n, n)) * scale.asDiagonal();
   }
 
  private:

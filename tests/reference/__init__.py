@@ -1,0 +1,1 @@
+"""Plain NumPy versions of what the C++ core computes, written for reading."""
