@@ -1,4 +1,4 @@
-"""Triangulation: exact on clean input, right about the wrong views, honest about its covariance, clear about failure."""
+"""Triangulation: exact on clean input, right about the views, honest in its covariance, clear about failure."""
 
 from __future__ import annotations
 
