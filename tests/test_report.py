@@ -271,7 +271,7 @@ def test_ten_thousand_frames(tmp_path: Path) -> None:
     found = Page(path.read_text("utf-8"))
     player = found.json["player-data"]
     assert player["frames"] <= MAX_FRAMES and player["total"] == 10_000
-    assert f"every {player['stride']}. frame" in " ".join(found.text)
+    assert f"one frame in {player['stride']} of" in " ".join(found.text)
     assert found.json["sportcore-data"]["frames"] == 10_000
 
 

@@ -116,7 +116,7 @@ def _page(
     if data.camera_names:
         facts.append(f"{len(data.camera_names)} camera{'s' if len(data.camera_names) > 1 else ''}")
     if data.n_frames:
-        facts.append(f"{data.n_frames} frames")
+        facts.append(f"{fmt(data.n_frames, 0)} frames")
         if data.fps:
             facts.append(f"{data.n_frames / data.fps:.1f} s at {data.fps:g} frames per second")
     links = join([Raw('<a href="#verdict">Verdict</a>'), *(Raw(f'<a href="#{k}">{esc(t)}</a>') for k, t in sections)])
@@ -219,10 +219,8 @@ def _sentence(data: ReportData, summary: Mapping[str, Any]) -> str:
             "measured, so this "
             "page gives no grade."
         )
-    cameras = f"{len(data.camera_names)} cameras"
-    text = (
-        f"{cameras} gave a 3D position for {fmt(coverage['share'] * 100, 0)} % of all joints in {data.n_frames} frames"
-    )
+    frames = fmt(data.n_frames, 0)
+    text = f"{len(data.camera_names)} cameras gave a 3D position for {fmt(coverage['share'] * 100, 0)} % of all joints in {frames} frames"
     extent = athlete.get("extent_m")
     if extent:
         far = max(extent[0], extent[1])

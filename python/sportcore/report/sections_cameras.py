@@ -157,7 +157,8 @@ def _plan(data: ReportData) -> Raw:
             )
             chart.add(f'<polygon class="wedge {series(c)}" points="{points}"/>')
     _world_axes(chart, 0, 1)
-    chart.line(path[:, 0], path[:, 1], "accent", "path of the pelvis")
+    long = " long" if data.n_frames > 1500 else ""
+    chart.line(path[:, 0], path[:, 1], "accent" + long, "path of the pelvis")
     _camera_marks(chart, data, centers, 0, 1)
     return chart.render()
 

@@ -80,7 +80,7 @@ def player_section(data: ReportData, payload: Mapping[str, Any] | None) -> Raw:
     thin = ""
     if payload["stride"] > 1:
         thin = (
-            f" The player shows every {payload['stride']}. frame of {payload['total']} to keep this file small; all "
+            f" The player shows one frame in {payload['stride']} of {payload['total']} to keep this file small; all "
             "other figures use every frame."
         )
     if payload.get("left_out"):

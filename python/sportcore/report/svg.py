@@ -251,15 +251,16 @@ def heatmap(
     v = np.asarray(values, dtype=float)
     left, top, row_h = 104, 30, 21
     cell_w = max(38, min(92, (460 - left - 10) // max(len(columns), 1)))
-    width, height = left + cell_w * len(columns) + 10, top + row_h * len(rows) + 8
+    room = cell_w // 8  # characters of a level column name; longer ones are turned
+    turned = any(len(name) > room for name in columns)
+    top += 44 * turned
+    width, height = left + cell_w * len(columns) + 10 + 30 * turned, top + row_h * len(rows) + 8
     out = [f'<svg viewBox="0 0 {max(width, 460)} {height}" role="img" aria-label="{esc(label)}">']
-    room = max(4, cell_w // 7)
     for c, name in enumerate(columns):
-        short = name if len(name) <= room else name[: room - 1] + "…"
-        centre = num(left + (c + 0.5) * cell_w)
-        out.append(
-            f'<text x="{centre}" y="{top - 10}" text-anchor="middle">{esc(short)}<title>{esc(name)}</title></text>'
-        )
+        centre, title = num(left + (c + 0.5) * cell_w), f"<title>{esc(name)}</title>"
+        short = esc(name if len(name) <= 12 else name[:11] + "…")
+        where = f'transform="translate({centre} {top - 8}) rotate(-40)"' if turned else f'x="{centre}" y="{top - 10}"'
+        out.append(f'<text {where} text-anchor="{"start" if turned else "middle"}">{short}{title}</text>')
     for r, name in enumerate(rows):
         y = top + r * row_h
         out.append(f'<text x="{left - 7}" y="{y + 15}" text-anchor="end">{esc(name)}</text>')

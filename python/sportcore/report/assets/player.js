@@ -140,7 +140,7 @@
       if (p && last) line3([last[0], last[1], 0], [p[0], p[1], 0]);
       last = p;
     }
-    stroke(colours.accent, 1.6, 0.65);
+    stroke(colours.accent, N > 900 ? 1 : 1.6, N > 900 ? 0.3 : 0.65);
   }
   function drawCameras() {
     if (!S.cameras) return;
