@@ -22,7 +22,6 @@ _LAZY = {
     "PretrainResult": "pretrain",
     "RayLifter": "lifter",
     "load_lifter": "files",
-    "pretrain": "pretrain",
     "recipes": "recipes",
 }
 
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from .image_space import MotionAGFormerLifter
     from .lifter import Lifter, RayLifter
     from .motionagformer import MotionAGFormer, MotionAGFormerConfig
-    from .pretrain import PretrainOptions, PretrainResult, pretrain
+    from .pretrain import PretrainOptions, PretrainResult
 
 __all__ = [
     "CompactConfig",
@@ -46,7 +45,6 @@ __all__ = [
     "PretrainResult",
     "RayLifter",
     "load_lifter",
-    "pretrain",
     "recipes",
 ]
 

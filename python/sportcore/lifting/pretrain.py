@@ -18,16 +18,17 @@ from ..datasets.virtual import VirtualOptions, VirtualSampler
 from ..errors import InputError, SportcoreError, require
 from ..io.atomic import atomic_path
 from .compact import CompactConfig, CompactLifter
-from .mirror import mirror_pose, mirror_rays
-from .protocol import EvaluationClips, evaluate_module, evaluation_clips
-from .rays import encode_ray_targets, encode_rays
+from .image_space import MotionAGFormerLifter
+from .lifter import Lifter, RayLifter
+from .motionagformer import MotionAGFormer, MotionAGFormerConfig
+from .protocol import EvaluationClips, evaluate_lifter, evaluation_clips
 
 if TYPE_CHECKING:
     import torch
 else:
     torch = require("torch", extra="train")
 
-__all__ = ["PretrainOptions", "PretrainResult", "flipped", "pretrain", "pretrain_loss"]
+__all__ = ["PretrainOptions", "PretrainResult", "pretrain", "pretrain_loss"]
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class PretrainOptions:
         hold_out_every: each so-manieth *daily* clip is kept for evaluation only; 0 trains on everything.
         group_weights: how much more often frames of a group are drawn.
         virtual: variation, cameras and noise.
-        network: shape of the network.
+        network: shape of the network; its type says which family is trained.
         batch_size: clips per step.
         steps: number of steps, the end of the learning-rate schedule.
         time_budget_s: if given, the schedule ends after this many seconds of training even if fewer steps were made.
@@ -52,6 +53,7 @@ class PretrainOptions:
         w_v: weight of the velocity term (Suzuki et al. 2024: 20).
         ema: decay of the averaged weights, which are the ones saved and evaluated.
         bf16: compute in bfloat16; None means where the processor has fast bfloat16 products.
+        device: where the network and the recordings are, for instance ``"cuda"``.
         threads: torch threads; None leaves the setting alone.
         seed: of everything.
         log_every: steps between lines of ``metrics.jsonl``.
@@ -63,7 +65,7 @@ class PretrainOptions:
     hold_out_every: int = 0
     group_weights: Mapping[str, float] = field(default_factory=dict)
     virtual: VirtualOptions = VirtualOptions()
-    network: CompactConfig = CompactConfig()
+    network: CompactConfig | MotionAGFormerConfig = CompactConfig()
     batch_size: int = 256
     steps: int = 12000
     time_budget_s: float | None = None
@@ -74,6 +76,7 @@ class PretrainOptions:
     w_v: float = 5.0
     ema: float = 0.999
     bf16: bool | None = None
+    device: str = "cpu"
     threads: int | None = None
     seed: int = 0
     log_every: int = 50
@@ -114,7 +117,7 @@ def pretrain(
     data_path: str | Path | Mocap, out: str | Path, options: PretrainOptions | None = None, *,
     progress: Callable[[int, int, str], None] | None = None, resume: bool = True,
 ) -> PretrainResult:  # fmt: skip
-    """Train the compact lifter on virtual recordings of motion-capture clips.
+    """Train a lifter on virtual recordings of motion-capture clips.
 
     Writes into the folder ``out``: ``metrics.jsonl`` (one line per log step and evaluation), ``checkpoint.pt``
     (everything needed to resume), ``lifter.safetensors`` (averaged weights, loadable by ``load_lifter``) and
@@ -147,14 +150,20 @@ class _Run:
         self.train_set, self.sets = _split(mocap, options)
         torch.manual_seed(options.seed)
         self.sampler = VirtualSampler(
-            self.train_set, options.virtual, seed=options.seed, group_weights=dict(options.group_weights)
+            self.train_set,
+            options.virtual,
+            seed=options.seed,
+            group_weights=dict(options.group_weights),
+            device=options.device,
         )
-        self.module = CompactLifter(options.network)
-        self.average = copy.deepcopy(self.module).requires_grad_(False).eval()
+        self.lifter = _fresh(options.network).to(options.device)
+        self.module = self.lifter.module
+        self.average = copy.deepcopy(self.lifter)
+        self.average.module.requires_grad_(False).eval()
         self.optimizer = torch.optim.AdamW(
             _parameter_groups(self.module, options.weight_decay), lr=options.lr, betas=(0.9, 0.98)
         )
-        self.bf16 = _fast_bf16() if options.bf16 is None else options.bf16
+        self.bf16 = _fast_bf16(options.device) if options.bf16 is None else options.bf16
         self.step, self.seconds = 0, 0.0
         self.data = {"source": mocap.source, "clips": len(self.train_set), "frames": self.train_set.n_frames}
         self.key = json.dumps(_plain(options) | {"data": self.data}, sort_keys=True)
@@ -215,41 +224,41 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         clips = self.sampler.sample(o.batch_size)
-        inputs, context = encode_rays(clips.xy, clips.score, clips.K)
-        target = encode_ray_targets(clips.pose_cam_m, context)
+        inputs, context = self.lifter.encode(clips.xy, clips.score, clips.K, clips.image_size)
+        target = self.lifter.encode_targets(clips.pose_cam_m, context)
         self.module.train()
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+        with torch.autocast(self.lifter.device.type, torch.bfloat16, enabled=self.bf16):
             predicted = self.module(inputs)
         loss = pretrain_loss(predicted.float(), target, o.w_n, o.w_v)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)
         self.optimizer.step()
+        average = self.average.module
         decay = min(o.ema, (self.step + 1) / (self.step + 10))
         with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.parameters()), list(self.module.parameters()), 1 - decay)
+            torch._foreach_lerp_(list(average.parameters()), list(self.module.parameters()), 1 - decay)
+            for mine, theirs in zip(average.buffers(), self.module.buffers(), strict=True):
+                mine.copy_(theirs)
         return float(loss.detach())
 
     def evaluate(self, max_windows: int | None = None) -> None:
         """Evaluate the averaged weights on every evaluation set."""
         for name, clips in self.sets.items():
-            self.metrics[name] = evaluate_module(flipped(self.average), clips, max_windows=max_windows)
+            self.metrics[name] = evaluate_lifter(self.average, clips, max_windows=max_windows)
         if self.metrics:
             self._write({"step": self.step, "seconds": round(self.seconds, 1), "evaluation": self.metrics})
 
     def save_weights(self) -> Path:
         """Write the averaged weights and the recipe."""
-        from .lifter import RayLifter
-
-        lifter = RayLifter(copy.deepcopy(self.average))
-        about = {
+        about: dict[str, Any] = {
             "steps": self.step,
             "clips_seen": self.step * self.options.batch_size,
             "seconds": round(self.seconds),
         }
         about |= {"data": self.data, "options": _plain(self.options), "evaluation": self.metrics}
         path = self.out / "lifter.safetensors"
-        lifter.save(path, {"recipe": about})
+        self.average.save(path, {"recipe": about})
         with atomic_path(self.out / "recipe.json") as temporary:
             Path(temporary).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         return path
@@ -261,7 +270,7 @@ class _Run:
     def _save(self) -> None:
         state = {
             "key": self.key, "step": self.step, "seconds": self.seconds, "module": self.module.state_dict(),
-            "average": self.average.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "average": self.average.module.state_dict(), "optimizer": self.optimizer.state_dict(),
             "generator": self.sampler.state(),
         }  # fmt: skip
         with atomic_path(self.out / "checkpoint.pt") as temporary:
@@ -278,7 +287,7 @@ class _Run:
                 f"{path} was made with other options or other data.", "Use another folder, or resume=False."
             )
         self.module.load_state_dict(state["module"])
-        self.average.load_state_dict(state["average"])
+        self.average.module.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.sampler.set_state(state["generator"])
         self.step, self.seconds = state["step"], state["seconds"]
@@ -298,13 +307,10 @@ def pretrain_loss(predicted: torch.Tensor, target: torch.Tensor, w_n: float, w_v
     return loss
 
 
-def flipped(module: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The mean of a network's output and its output on the mirrored person, mirrored back."""
-
-    def forward(inputs: torch.Tensor) -> torch.Tensor:
-        return (module(inputs) + mirror_pose(module(mirror_rays(inputs)))) / 2
-
-    return forward
+def _fresh(network: CompactConfig | MotionAGFormerConfig) -> Lifter:
+    if isinstance(network, CompactConfig):
+        return RayLifter(CompactLifter(network))
+    return MotionAGFormerLifter(MotionAGFormer(network))
 
 
 def _split(mocap: Mocap, o: PretrainOptions) -> tuple[Mocap, dict[str, EvaluationClips]]:
@@ -333,7 +339,9 @@ def _parameter_groups(module: torch.nn.Module, weight_decay: float) -> list[dict
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
-def _fast_bf16() -> bool:
+def _fast_bf16(device: str) -> bool:
+    if device != "cpu":
+        return bool(torch.cuda.is_bf16_supported())
     return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
 
 

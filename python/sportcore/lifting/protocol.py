@@ -11,20 +11,20 @@ scale counts), N-MPJPE after the best scale per frame, PA-MPJPE after the best s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..datasets.mocap import Mocap
 from ..errors import InputError, require
-from .rays import decode_rays, encode_rays
 
 if TYPE_CHECKING:
     import torch
+
+    from .lifter import Lifter
 else:
     torch = require("torch", extra="train")
 
-__all__ = ["EvaluationClips", "evaluate_module", "evaluation_clips", "pose_errors_mm"]
+__all__ = ["EvaluationClips", "evaluate_lifter", "evaluation_clips", "pose_errors_mm"]
 
 
 @dataclass(frozen=True)
@@ -118,17 +118,29 @@ def pose_errors_mm(predicted: torch.Tensor, truth: torch.Tensor) -> dict[str, fl
     return out
 
 
-@torch.no_grad()
-def evaluate_module(
-    forward: Callable[[torch.Tensor], torch.Tensor], clips: EvaluationClips, *, batch_size: int = 512,
+def evaluate_lifter(
+    lifter: Lifter,
+    clips: EvaluationClips,
+    *,
+    flip_average: bool = True,
+    batch_size: int = 512,
     max_windows: int | None = None,
-) -> dict[str, float]:  # fmt: skip
-    """Errors of a network that takes encoded rays; ``max_windows`` takes that many, evenly spread."""
+) -> dict[str, float]:
+    """Errors of a lifter in the protocol, see :func:`pose_errors_mm`; of a lifter that is not metric only those after
+    a change of scale mean something.
+
+    Args:
+        lifter: any lifter of the clips' window length.
+        clips: from :func:`evaluation_clips`.
+        flip_average: average with the prediction for the mirrored person.
+        batch_size: windows per pass.
+        max_windows: take that many windows only, evenly spread.
+    """
     index = torch.arange(len(clips.xy))
     if max_windows is not None and len(index) > max_windows:
         index = torch.linspace(0, len(index) - 1, max_windows).round().long()
-    out, context = [], None
+    out = []
     for part in index.split(batch_size):
-        inputs, context = encode_rays(clips.xy[part], clips.score[part], clips.K[part])
-        out.append(decode_rays(forward(inputs).float(), context))
+        inputs, context = lifter.encode(clips.xy[part], clips.score[part], clips.K[part], clips.image_size[part])
+        out.append(lifter.decode(lifter.predict(inputs, flip_average=flip_average).float(), context).cpu())
     return pose_errors_mm(torch.cat(out), clips.pose_cam_m[index])
