@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sportcore.errors import InputError
-from sportcore.synthetic import Motion, observe, ring_cameras
 from sportcore.sync import CameraTrack, SyncOptions, align_cameras
+from sportcore.synthetic import Motion, observe, ring_cameras
 
 
 def recordings(fps=(60.0,) * 4, late=(0.0,) * 4, seconds=4.0, sport="run", seed=4, roll_deg=0.0, **noise):
