@@ -219,8 +219,8 @@ def _sentence(data: ReportData, summary: Mapping[str, Any]) -> str:
             "measured, so this "
             "page gives no grade."
         )
-    frames = fmt(data.n_frames, 0)
-    text = f"{len(data.camera_names)} cameras gave a 3D position for {fmt(coverage['share'] * 100, 0)} % of all joints in {frames} frames"
+    share, frames = fmt(coverage["share"] * 100, 0), fmt(data.n_frames, 0)
+    text = f"{len(data.camera_names)} cameras gave a 3D position for {share} % of all joints in {frames} frames"
     extent = athlete.get("extent_m")
     if extent:
         far = max(extent[0], extent[1])

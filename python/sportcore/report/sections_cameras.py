@@ -62,15 +62,10 @@ def cameras_section(data: ReportData, summary: Mapping[str, Any]) -> Raw:
     if data.camera_centers_m is None:
         out.append(note("Camera positions: not computed."))
         return join(out)
-    pair = join(
-        [figure(_plan(data), "Plan: seen from above"), figure(_elevation(data), "Elevation: seen from the side")]
-    )
-    path = "the athlete's path (pelvis)"
-    out += [
-        Raw(f'<div class="grid2">{pair}</div>'),
-        legend([("accent", path), ("axis-x", "X"), ("axis-y", "Y"), ("axis-z", "Z")]),
-    ]
-    out.append(_gauge(data))
+    keys = legend([("accent", "the athlete's path (pelvis)"), ("axis-x", "X"), ("axis-y", "Y"), ("axis-z", "Z")])
+    plan = figure(_plan(data), "Plan: seen from above")
+    side = figure(_elevation(data), "Elevation: seen from the side")
+    out.append(Raw(f'<div class="grid2"><div>{plan}{keys}</div><div>{side}{_gauge(data)}</div></div>'))
     connectivity = report.get("connectivity")
     if connectivity is not None and np.ndim(connectivity) == 2 and len(data.camera_names) == len(connectivity):
         shared = np.asarray(connectivity, dtype=float)
