@@ -98,7 +98,10 @@ def _build(factory: Factory, spec: str, options: dict[str, Any]) -> Detector:
 
 def _check_options(factory: Factory, spec: str, options: dict[str, Any], hidden: tuple[str, ...] = ()) -> None:
     """A misspelt option is an error that lists the right ones."""
-    parameters = inspect.signature(factory).parameters
+    try:
+        parameters = inspect.signature(factory).parameters
+    except ValueError:  # a built-in without a signature
+        return
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
     known = [n for n, p in parameters.items() if p.kind is not p.VAR_POSITIONAL and n not in hidden]
