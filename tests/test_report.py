@@ -253,6 +253,10 @@ def test_one_camera_gets_no_grade() -> None:
     grade = found.json["sportcore-data"]["grade"]
     assert grade["letter"] == "–"
     assert "One camera" in " ".join(found.text)
+    player = found.json["player-data"]
+    assert not player["floor_known"] and player["floor_m"] == pytest.approx(
+        np.nanmin(base.points_world_m[..., 2]), abs=1e-6
+    )
 
 
 def test_size_of_an_ordinary_session(tmp_path: Path, data: ReportData) -> None:

@@ -75,6 +75,9 @@ def player_payload(data: ReportData) -> dict[str, Any] | None:
         "step_m": step, "offset_m": offset, "low_m": low, "high_m": high,
         "xyz": encode_int16(xyz, step, offset), "status_text": STATUS_TEXT, "cameras": _cameras(data),
     }  # fmt: skip
+    # one camera measures no floor: the grid then lies under the lowest joint, and the player says so
+    out["floor_known"] = len(data.camera_names) != 1
+    out["floor_m"] = 0.0 if out["floor_known"] else float(low[2])
     root = root_track(data)
     if root is not None:
         out["root"] = encode_int16(root[frames], step, offset)
@@ -84,7 +87,7 @@ def player_payload(data: ReportData) -> dict[str, Any] | None:
     if data.n_views is not None:
         out["views"] = _bytes(np.asarray(data.n_views)[frames])
     budget = BUDGET_VALUES
-    if data.covariance_m2 is not None and n * joints * 6 <= budget:
+    if data.covariance_m2 is not None and n * joints * 6 <= budget and np.isfinite(data.covariance_m2).any():
         out["chol"] = encode_int16(_cholesky(data.covariance_m2[frames], have), SIGMA_STEP_M)
         out["sigma_step_m"] = SIGMA_STEP_M
         budget -= n * joints * 6

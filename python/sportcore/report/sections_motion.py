@@ -140,7 +140,7 @@ def bones_section(data: ReportData, summary: Mapping[str, Any]) -> Raw:
             ),
             Raw('<div class="grid2 bones">'),
             figure(_bone_chart(bones), "Deviation from the median length"),
-            table(["bone", "length cm", "spread %", "range cm", "L − R %", "frames"], rows),
+            table(["bone", "length cm", "spread %", "range cm", "L\u00a0−\u00a0R %", "frames"], rows),
             Raw("</div>"),
         ]
     )

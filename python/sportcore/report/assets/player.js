@@ -7,7 +7,7 @@
   if (!holder || !canvas || !canvas.getContext) return;
   var D = JSON.parse(holder.textContent);
   var ctx = canvas.getContext("2d");
-  var N = D.frames, J = D.joints.length, VOID = -32768;
+  var N = D.frames, J = D.joints.length, VOID = -32768, G = D.floor_m;
 
   function int16(text) {
     var raw = atob(text), view = new DataView(new ArrayBuffer(raw.length)), out = new Int16Array(raw.length / 2);
@@ -121,8 +121,8 @@
   function drawFloor() {
     var cell = Math.max(reach[0][1] - reach[0][0], reach[1][1] - reach[1][0]) > 60 ? 5 : 1, v;
     ctx.beginPath();
-    for (v = reach[0][0]; v <= reach[0][1]; v += cell) line3([v, reach[1][0], 0], [v, reach[1][1], 0]);
-    for (v = reach[1][0]; v <= reach[1][1]; v += cell) line3([reach[0][0], v, 0], [reach[0][1], v, 0]);
+    for (v = reach[0][0]; v <= reach[0][1]; v += cell) line3([v, reach[1][0], G], [v, reach[1][1], G]);
+    for (v = reach[1][0]; v <= reach[1][1]; v += cell) line3([reach[0][0], v, G], [reach[0][1], v, G]);
     stroke(colours.line, 1, 0.8);
     [["#d1495b", [0.5, 0, 0], "X"], ["#2a9d5c", [0, 0.5, 0], "Y"], ["#3a6fd8", [0, 0, 0.5], "Z"]].forEach(function (a) {
       ctx.beginPath(); line3([0, 0, 0], a[1]); stroke(a[0], 2);
@@ -137,7 +137,7 @@
     var every = Math.max(1, Math.floor(N / 900)), last = null;
     for (var f = 0; f < N; f += every) {
       var p = root ? at(root, f) : null;
-      if (p && last) line3([last[0], last[1], 0], [p[0], p[1], 0]);
+      if (p && last) line3([last[0], last[1], G], [p[0], p[1], G]);
       last = p;
     }
     stroke(colours.accent, N > 900 ? 1 : 1.6, N > 900 ? 0.3 : 0.65);
@@ -153,7 +153,7 @@
       ctx.beginPath();
       corners.forEach(function (p, i) { line3(c.center, p); line3(p, corners[(i + 1) % 4]); });
       stroke(colours.fg, 1.2, 0.75);
-      ctx.beginPath(); line3(c.center, [c.center[0], c.center[1], 0]); stroke(colours.muted, 1, 0.5, [3, 4]);
+      ctx.beginPath(); line3(c.center, [c.center[0], c.center[1], G]); stroke(colours.muted, 1, 0.5, [3, 4]);
       var p = project(c.center);
       if (p) { ctx.fillStyle = colours.fg; ctx.fillText(c.name, p.x + 6, p.y - 6); }
     });
@@ -162,7 +162,7 @@
     ctx.beginPath();
     D.bones.forEach(function (b) {
       var p = at(xyz, frame * J + b[0]), q = at(xyz, frame * J + b[1]);
-      if (p && q) line3([p[0], p[1], 0], [q[0], q[1], 0]);
+      if (p && q) line3([p[0], p[1], G], [q[0], q[1], G]);
     });
     stroke(colours.fg, 3, 0.13);
   }
@@ -256,7 +256,7 @@
     ctx.fillStyle = colours.fg;
     lines.forEach(function (t, i) { ctx.globalAlpha = i ? 0.8 : 1; ctx.fillText(t, 12, 22 + 17 * i); });
     ctx.globalAlpha = 0.7; ctx.textAlign = "right";
-    ctx.fillText("floor grid " + cell + " m" + (S.sigma === "off" ? "" : S.sigma === "size" ? "   dot = 2 σ" : "   ellipse = 2 σ"), width - 12, height - 12);
+    ctx.fillText((D.floor_known ? "floor grid " : "no floor measured, grid ") + cell + " m" + (S.sigma === "off" ? "" : S.sigma === "size" ? "   dot = 2 σ" : "   ellipse = 2 σ"), width - 12, height - 12);
     ctx.textAlign = "left"; ctx.globalAlpha = 1;
     if (hover !== null && points[hover]) {
       var p = points[hover], w = at(xyz, f * J + hover), text = [D.joints[hover].replace(/_/g, " ")];
