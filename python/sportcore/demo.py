@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 __all__ = ["demo_table", "run_demo"]
 
+SYNTHETIC_FRAMES = 300
+
 _TOML = """\
 # Four cameras, one athlete, 100 frames at 60 Hz (Pose2Sim's single-person demo, BSD-3-Clause).
 # The lenses come from the Qualisys calibration; where the cameras stand is found from the athlete.
@@ -31,12 +33,15 @@ poses = "body"
 """
 
 
-def run_demo(folder: Path, *, synthetic: bool = False, view: View | None = None) -> tuple[RunResult, str]:
+def run_demo(
+    folder: Path, *, synthetic: bool = False, overrides: Mapping[str, Any] | None = None, view: View | None = None
+) -> tuple[RunResult, str]:
     """Fetch the videos (or make a synthetic session), run the whole road, and set the result against the reference.
 
     Args:
         folder: where to work; a second run finds everything done.
         synthetic: do not use the network.
+        overrides: options that come before those of the demo.
         view: who is told.
 
     Returns:
@@ -60,8 +65,8 @@ def run_demo(folder: Path, *, synthetic: bool = False, view: View | None = None)
         if not (session / "session.toml").is_file():
             from .synthetic import make_session
 
-            make_session(session, seed=1, frames=300, fps=60.0, cameras=4, swaps=0.05)
-    result = run(session, view=view)
+            make_session(session, seed=1, frames=SYNTHETIC_FRAMES, fps=60.0, cameras=4, swaps=0.05)
+    result = run(session, overrides=overrides, view=view)
     reference = read_rig(session / ("truth_rig.toml" if synthetic else "Calib.qca.txt"))
     text = demo_table(result, reference, "the truth" if synthetic else "the Qualisys calibration", notes)
     write_text(session / "sportcore" / "demo.txt", text + "\n")
