@@ -12,8 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
 from sportcore.keypoints2d.tracks_common import Floats, Mask, nan_median, rolling_median, runs
+
+Index = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -27,45 +30,48 @@ class JumpLimits:
     max_run_s: float = 0.12
 
 
-def _median_prediction(times: Floats, xy: Floats) -> tuple[Floats, Floats]:
-    """Median of line predictions (N, 2) from two neighbours on each side, and the squared time reach (N,)."""
+def _median_prediction(times: Floats, xy: Floats, at: Index) -> tuple[Floats, Floats]:
+    """Median (M, 2) of line predictions of the samples ``at`` from two neighbours on each side, and the time reach².
+
+    The reach is the product of the times to the two samples of a line, its median over the lines; (M,) s².
+    """
     n = len(xy)
-    padded_t = np.pad(times, 2, constant_values=np.nan)
-    padded = np.pad(xy, ((2, 2), (0, 0)), constant_values=np.nan)
 
-    def at(offset: int) -> tuple[Floats, Floats]:
-        return padded_t[2 + offset : 2 + offset + n], padded[2 + offset : 2 + offset + n]
+    def neighbour(offset: int) -> tuple[Floats, Floats]:
+        k = at + offset
+        inside = (k >= 0) & (k < n)
+        k = np.where(inside, k, 0)
+        return np.where(inside, times[k], np.nan), np.where(inside[:, None], xy[k], np.nan)
 
-    guesses = np.full((6, n, 2), np.nan)
-    reach = np.full((6, n), np.nan)
+    around = {offset: neighbour(offset) for offset in (-2, -1, 1, 2)}
+    now = times[at]
+    guesses = np.full((6, len(at), 2), np.nan)
+    reach = np.full((6, len(at)), np.nan)
     for k, (a, b) in enumerate(((-1, 1), (-2, 1), (-1, 2), (-2, 2), (-2, -1), (1, 2))):
-        (ta, xa), (tb, xb) = at(a), at(b)
-        w = (times - ta) / (tb - ta)
-        guesses[k] = xa + w[:, None] * (xb - xa)
-        reach[k] = np.abs((times - ta) * (tb - times))
-    known = np.isfinite(guesses[..., 0])
+        (ta, xa), (tb, xb) = around[a], around[b]
+        guesses[k] = xa + ((now - ta) / (tb - ta))[:, None] * (xb - xa)
+        reach[k] = np.abs((now - ta) * (tb - now))
+    known = np.isfinite(reach)
     prediction, far = nan_median(guesses, axis=0), nan_median(reach, axis=0)
     far[~known.any(0)] = np.inf
     far[known.sum(0) < 3] *= 2.0  # the ends of a track are known from one side only
     return prediction, far
 
 
-def _one_sided(times: Floats, xy: Floats) -> Floats:
-    """Distance (N,) of each sample from what the samples on either side alone suggest, the nearer side counting.
+def _one_sided(times: Floats, xy: Floats, at: Index) -> Floats:
+    """Distance (M,) of the samples ``at`` from what either side alone suggests, the nearer side counting.
 
     A side suggests its nearest sample, or the line through its two nearest. A sample at the edge of a step fits one
     side; a wrong sample fits neither.
     """
-    out = np.full(len(xy), np.inf)
-    for k, far in ((1, 2), (-1, -2)):
-        near_x, near_t = np.roll(xy, k, axis=0), np.roll(times, k)
-        far_x, far_t = np.roll(xy, far, axis=0), np.roll(times, far)
+    out = np.full(len(at), np.inf)
+    for k, inside in ((-1, at >= 2), (1, at < len(xy) - 2)):
+        near, far = np.where(inside, at + k, at), np.where(inside, at + 2 * k, at)
         with np.errstate(divide="ignore", invalid="ignore"):
-            line = near_x + (near_x - far_x) * ((times - near_t) / (near_t - far_t))[:, None]
-        distance = np.minimum(np.linalg.norm(xy - near_x, axis=-1), np.linalg.norm(xy - line, axis=-1))
-        distance[:2] = np.inf if k > 0 else distance[:2]  # nothing lies beyond the ends
-        distance[-2:] = np.inf if k < 0 else distance[-2:]
-        out = np.minimum(out, distance)
+            w = (times[at] - times[near]) / (times[near] - times[far])
+            line = xy[near] + (xy[near] - xy[far]) * w[:, None]
+        distance = np.minimum(np.linalg.norm(xy[at] - xy[near], axis=-1), np.linalg.norm(xy[at] - line, axis=-1))
+        out = np.where(inside, np.minimum(out, distance), out)
     return out
 
 
@@ -76,25 +82,36 @@ def track_outliers(times: Floats, xy: Floats, size: Floats, limits: JumpLimits) 
     if n < 5:
         return bad
     half = int(np.clip(round(limits.window_s / max(float(np.median(np.diff(times))), 1e-6)), 4, 60))
-    for _ in range(12):
+    noise = np.zeros(n)
+    excess = np.zeros(n)
+    fresh = np.ones(n, bool)  # samples whose neighbours have changed
+    for round_ in range(12):
         index = np.flatnonzero(~bad)
         if len(index) < 5:
             break
         t, x, s = times[index], xy[index], size[index]
-        prediction, far = _median_prediction(t, x)
-        residual = np.linalg.norm(x - prediction, axis=-1)
-        noise = rolling_median(residual, half)
-        allowed = np.maximum(limits.noise_factor * noise, limits.min_jump_body * s)
-        allowed = allowed + limits.max_acceleration_body_s2 * s * far
-        excess = np.where(np.isfinite(residual), residual / allowed, 0.0)
-        around = np.pad(excess, 2)
-        peak = excess >= sliding_window_view(around, 5).max(1)
-        reject = (excess > 1) & peak & (_one_sided(t, x) > allowed)
+        at = np.flatnonzero(fresh[index])
+        prediction, far = _median_prediction(t, x, at)
+        residual = np.linalg.norm(x[at] - prediction, axis=-1)
+        if round_ == 0:
+            noise[index] = rolling_median(residual, half)
+        allowed = np.maximum(limits.noise_factor * noise[index[at]], limits.min_jump_body * s[at])
+        allowed = allowed + limits.max_acceleration_body_s2 * s[at] * far
+        over = np.where(np.isfinite(residual), residual / allowed, 0.0)
+        suspect = over > 1
+        over[suspect] *= _one_sided(t, x, at[suspect]) > allowed[suspect]
+        excess[index[at]] = over
+        around = np.pad(excess[index], 2)
+        reject = (excess[index] > 1) & (excess[index] >= sliding_window_view(around, 5).max(1))
         if not reject.any():
-            reject = _wrong_runs(t, x, s, noise, limits)
+            reject = _wrong_runs(t, x, s, noise[index], limits)
         if not reject.any():
             break
         bad[index[reject]] = True
+        fresh[:] = False
+        touched = np.flatnonzero(reject)
+        for offset in (-2, -1, 1, 2):
+            fresh[index[np.clip(touched + offset, 0, len(index) - 1)]] = True
     return bad
 
 
@@ -105,20 +122,21 @@ def _wrong_runs(times: Floats, xy: Floats, size: Floats, noise: Floats, limits: 
     step = np.linalg.norm(np.diff(xy, axis=0), axis=-1)
     half = max(3, int(round(limits.window_s / max(float(np.median(np.diff(times))), 1e-6))))
     usual = rolling_median(step, half)
+    jumps = step > 4 * usual + limits.min_jump_body * size[:-1]
+    entered = np.flatnonzero(jumps)
+    if len(entered) < 2:
+        return reject
     longest = int(np.searchsorted(np.cumsum(np.full(n, float(np.median(np.diff(times))))), limits.max_run_s)) + 1
     for length in range(2, min(longest, n - 2) + 1):
-        before = np.arange(1, n - length - 1)  # sample before the run; both neighbours of the run exist
+        before = entered[(entered >= 1) & (entered + length + 1 < n)]  # last sample before the run
+        before = before[jumps[before + length]]  # and it is left by a jump as well
         after = before + length + 1
-        keep = after < n
-        before, after = before[keep], after[keep]
         if not len(before):
-            break
+            continue
         allowed = np.maximum(limits.noise_factor * noise[before], limits.min_jump_body * size[before])
         span = times[after] - times[before]
         allowed = allowed + limits.max_acceleration_body_s2 * size[before] * span**2 / 4
-        jump_in = step[before] > 4 * usual[before] + limits.min_jump_body * size[before]
-        jump_out = step[after - 1] > 4 * usual[after - 1] + limits.min_jump_body * size[before]
-        off = jump_in & jump_out
+        off = np.ones(len(before), bool)
         for k in range(1, length + 1):
             w = ((times[before + k] - times[before]) / span)[:, None]
             line = xy[before] + w * (xy[after] - xy[before])
