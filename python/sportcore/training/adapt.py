@@ -158,6 +158,7 @@ class _Run:
             weight_decay=options.weight_decay,
         )
         self.average = copy.deepcopy(self.module).requires_grad_(False) if options.ema > 0 else None
+        self.bf16 = _fast_bf16(self.device) if options.bf16 is None else options.bf16
         self.epoch, self.seconds, self.best_epoch, self.steps = 0, 0.0, 0, 0
         self.history: list[dict[str, float]] = []
         self.best = _cpu_state(self.module)
@@ -165,7 +166,7 @@ class _Run:
             {
                 "version": _VERSION, "options": asdict(replace(options, max_minutes=None)),
                 "labels": [r.digest() for r in recordings], "model": _digest(self.module), "n_frames": T,
-                "replay": None if self.replay is None else repr(type(self.replay)),
+                "replay": None if self.replay is None else repr(type(self.replay)), "bf16": self.bf16,
             }
         )  # fmt: skip
         if resume:
@@ -281,7 +282,9 @@ class _Run:
         o = self.options
         inputs, context = self.lifter.encode(batch.xy, batch.score, batch.K, batch.image_size)
         target = self.lifter.encode_targets(batch.pose_cam_m, context)
-        loss = sports_pose_loss(self.module(inputs), target, batch.weight, o.w_n, o.w_v)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            outputs = self.module(inputs)
+        loss = sports_pose_loss(outputs.float(), target, batch.weight, o.w_n, o.w_v)
         value = float(loss.detach())
         if not math.isfinite(value):
             path = save_npz(self.folder / "bad_batch.npz", **{k: v.cpu().numpy() for k, v in vars(batch).items()})
@@ -394,6 +397,12 @@ def _replay(lifter: Lifter, options: FinetuneOptions, replay: ReplaySource | Non
         motion = load_mocap(options.replay_motion_file)
         return VirtualSampler(motion, VirtualOptions(n_frames=lifter.n_frames))
     return replay
+
+
+def _fast_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
 
 
 def _epoch_seed(seed: int, epoch: int) -> int:

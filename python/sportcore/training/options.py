@@ -48,6 +48,8 @@ class FinetuneOptions:
         min_clips: fewest valid training clips.
         max_minutes: training stops after the epoch that reaches this time, and the best so far is kept. None:
             no limit.
+        bf16: compute the network in bfloat16 while training; None: where the processor is fast at it. Weights, loss
+            and validation stay in float32.
         replay_motion_file: motion-capture file (see ``datasets.load_mocap``) whose virtual recordings are replayed
             when no replay source is passed to :func:`sportcore.training.finetune`.
         seed: of order and augmentation.
@@ -80,6 +82,7 @@ class FinetuneOptions:
     min_clip_share: float = 0.3
     min_clips: int = 8
     max_minutes: float | None = None
+    bf16: bool | None = None
     replay_motion_file: str | None = None
     seed: int = 42
 
@@ -144,7 +147,7 @@ RECIPES: dict[str, FinetuneOptions] = {
         recipe="published", epochs=100, batch_size=16, lr=5e-4, lr_decay=0.99, schedule="exponential",
         weight_decay=0.01, label_weights=False, clip_stride=None, clips_per_epoch=None, flip_probability=0.5,
         view_probability=0.0, view_tilt_deg=0.0, view_log_distance=0.0, roll_deg=0.0, noise=0.0,
-        drop_probability=0.0,
+        drop_probability=0.0, bf16=False,
         ema=0.0, replay_fraction=0.0, gradient_clip=None, min_clip_share=0.0, min_clips=1,
     ),
 }  # fmt: skip
