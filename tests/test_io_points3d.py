@@ -287,6 +287,66 @@ def test_c3d_stores_zero_and_minus_one_for_a_gap(tmp_path: Path) -> None:
     np.testing.assert_allclose(frames[0, 0, :3], points.xyz[0, 0] * 1000, rtol=1e-6)
 
 
+@pytest.mark.parametrize("frames", [1, 300, 70_000])
+def test_c3d_reader_agrees_with_ezc3d(tmp_path: Path, frames: int) -> None:
+    """70,000 frames do not fit the 16-bit counter; ezc3d then reads the first 65,535 only."""
+    ezc3d = pytest.importorskip("ezc3d")
+    xyz = np.random.default_rng(0).normal(size=(frames, 2, 3))
+    xyz[frames // 2, 1] = np.nan
+    write_c3d(Trajectories(xyz, ("a", "b"), 119.88, np.arange(frames) / 119.88), tmp_path / "a.c3d")
+    mine, theirs = read_c3d(tmp_path / "a.c3d", up="z"), ezc3d.c3d(str(tmp_path / "a.c3d"))
+    expected = theirs["data"]["points"][:3].transpose(2, 1, 0) / 1000
+    assert len(expected) == min(frames, 65_535) and len(mine.xyz) == frames
+    np.testing.assert_array_equal(mine.xyz[: len(expected)], expected)
+    np.testing.assert_allclose(mine.xyz, xyz, atol=4e-7)
+    np.testing.assert_allclose(mine.fps, 119.88, rtol=1e-6)
+
+
+def test_long_c3d_without_trial_fields(tmp_path: Path) -> None:
+    """As ezc3d writes it: the counter is full and only the end of the file says how many frames there are."""
+    ezc3d = pytest.importorskip("ezc3d")
+    file = ezc3d.c3d()
+    file["parameters"]["POINT"]["RATE"]["value"] = [60.0]
+    file["parameters"]["POINT"]["LABELS"]["value"] = ["a", "b"]
+    file["parameters"]["POINT"]["UNITS"]["value"] = ["m"]
+    file["data"]["points"] = np.ones((4, 2, 70_001))
+    file.write(str(tmp_path / "a.c3d"))
+    back = read_c3d(tmp_path / "a.c3d")
+    assert back.xyz.shape == (70_001, 2, 3) and (back.xyz == 1).all()
+
+
+def test_every_truncation_of_a_c3d_is_named(tmp_path: Path) -> None:
+    """The C++ reader hangs or crashes on some of these."""
+    pytest.importorskip("ezc3d")
+    write_c3d(motion(), tmp_path / "a.c3d")
+    whole = (tmp_path / "a.c3d").read_bytes()
+    payload = 12 * 17 * 16
+    start = 512 * (int.from_bytes(whole[16:18], "little") - 1)
+    for keep in [*range(0, start + payload, 61), start + payload - 1]:
+        (tmp_path / "b.c3d").write_bytes(whole[:keep])
+        with pytest.raises(InputError, match=r"b\.c3d"):
+            read_c3d(tmp_path / "b.c3d")
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_c3d_with_wrong_bytes_never_crashes(tmp_path: Path, data: st.DataObject) -> None:
+    pytest.importorskip("ezc3d")
+    path = tmp_path / "a.c3d"
+    if not path.exists():
+        write_c3d(motion(T=3), path)
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    (tmp_path / "b.c3d").write_bytes(bytes(content))
+    try:
+        back = read_c3d(tmp_path / "b.c3d")
+    except InputError as error:
+        assert "b.c3d" in str(error)
+    else:
+        assert back.xyz.shape[1:] == (len(back.joints), 3)
+
+
 def test_c3d_fills_like_trc(tmp_path: Path) -> None:
     pytest.importorskip("ezc3d")
     report = write_c3d(motion(), tmp_path / "a.c3d", fill="linear", max_gap_s=0.06)

@@ -1,4 +1,4 @@
-"""3D motion as C3D, the binary format of motion laboratories, through the ``ezc3d`` package."""
+"""3D motion as C3D, the binary format of motion laboratories: written by ``ezc3d``, read by our own reader."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from sportcore.errors import InputError, require
 from sportcore.io.atomic import WriteError, atomic_path
+from sportcore.io.c3d_reader import parse_c3d
 from sportcore.io.rig_common import UNITS_PER_METRE, PathLike, check_units
 from sportcore.io.trajectories import (
     ExportReport,
@@ -65,24 +66,28 @@ def write_c3d(
     file.add_parameter("POINT", "X_SCREEN", ["+X"])
     file.add_parameter("POINT", "Y_SCREEN", ["+Z" if up == "z" else "+Y"])
     file.add_parameter("MANUFACTURER", "SOFTWARE", ["sportcore"])
+    if T >= 0xFFFF:  # more than the 16-bit counter holds: the two words of TRIAL, as the format asks
+        words = np.array([T & 0xFFFF, T >> 16], np.uint16).astype(np.int16)
+        file.add_parameter("TRIAL", "ACTUAL_START_FIELD", [1, 0])
+        file.add_parameter("TRIAL", "ACTUAL_END_FIELD", [int(w) for w in words])
     file["data"]["points"] = data
     file["data"]["meta_points"]["residuals"] = np.where(there.T, 0.0, -1.0)[None]
     target = Path(path)
     with atomic_path(target) as temporary:
         file.write(str(temporary))
-        _verify(ezc3d, temporary, target, (4, J, T))
+        _verify(temporary, target, (T, J))
     if fill != "empty":
         write_gap_sidecar(target, interpolated, joints, fill)
     return ExportReport(str(target), interpolated, ~there)
 
 
-def _verify(ezc3d: object, temporary: Path, target: Path, shape: tuple[int, int, int]) -> None:
+def _verify(temporary: Path, target: Path, shape: tuple[int, int]) -> None:
     """Read the file back: the writer reports no error on a full disk."""
     import errno
 
     try:
-        complete = ezc3d.c3d(str(temporary))["data"]["points"].shape == shape  # type: ignore[attr-defined]
-    except OSError:
+        complete = parse_c3d(temporary, temporary.read_bytes()).xyz.shape[:2] == shape
+    except (OSError, InputError):
         complete = False
     if not complete:
         raise WriteError(
@@ -102,30 +107,22 @@ def read_c3d(path: PathLike, *, up: str | None = None) -> Trajectories:
         up: its vertical axis, ``"z"`` or ``"y"``; by default what POINT:Y_SCREEN says, else ``"z"``.
 
     Raises:
-        MissingExtraError: ezc3d is not installed.
         InputError: missing or damaged file, no points (Theia stores rotations only), unknown unit.
     """
-    ezc3d = require("ezc3d", "io")
-    if not Path(path).is_file():
-        raise InputError(f"{path}: does not exist. Check the path.")
     try:
-        file = ezc3d.c3d(str(path))
-    except Exception as error:
-        raise InputError(f"{path}: is not a readable C3D file, perhaps truncated ({error}).") from None
-    point = file["parameters"]["POINT"]
-    data = np.asarray(file["data"]["points"], dtype=np.float64)
-    if data.shape[1] == 0 or data.shape[2] == 0:
-        raise InputError(f"{path}: holds no points (a file of rotations only, as Theia writes it, is not read).")
-    units = str(point["UNITS"]["value"][0]).strip() if point.get("UNITS", {}).get("value") else ""
-    if units not in UNITS_PER_METRE:
-        raise InputError(f"{path}: unit {units!r} is not known; m, cm or mm is.")
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: does not exist. Check the path.") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from None
+    file = parse_c3d(path, data)
+    if file.units not in UNITS_PER_METRE:
+        raise InputError(f"{path}: unit {file.units!r} is not known; m, cm or mm is.")
+    if len(set(file.labels)) < len(file.labels):
+        raise InputError(f"{path}: several points have one name.")
     if up is None:
-        screen = point["Y_SCREEN"]["value"][0] if "Y_SCREEN" in point and point["Y_SCREEN"]["value"] else "+Z"
-        up = "y" if "Y" in str(screen).upper() else "z"
-    xyz = data[:3].transpose(2, 1, 0) / UNITS_PER_METRE[units]
-    residual = np.asarray(file["data"]["meta_points"]["residuals"])[0].T
-    xyz[(residual < 0) | ~np.isfinite(xyz).all(-1)] = np.nan
-    rate = float(point["RATE"]["value"][0])
-    labels = tuple(str(v).strip() for v in point["LABELS"]["value"])[: xyz.shape[1]]
-    times = np.arange(len(xyz)) / rate
-    return Trajectories(from_file_axes(xyz, up), labels, rate, times, {"units": units, "up": up})
+        screen = file.parameters["POINT"].get("Y_SCREEN") or ["+Z"]
+        up = "y" if "Y" in str(screen[0]).upper() else "z"
+    xyz = file.xyz / UNITS_PER_METRE[file.units]
+    times = np.arange(len(xyz)) / file.rate
+    return Trajectories(from_file_axes(xyz, up), file.labels, file.rate, times, {"units": file.units, "up": up})
