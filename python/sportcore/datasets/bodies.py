@@ -21,10 +21,13 @@ __all__ = ["bones_of", "joints_of", "vary_bodies", "vary_motion"]
 
 _PARENT = [int(p) for p in H36M17.parents]
 _UPPER = list(range(7, 17))
-# Groups of bones (named by their child joint) whose lengths vary together: hips, thigh, shank, lower and upper trunk,
-# neck, head, shoulders, upper arm, forearm.
-_GROUP = (0, 0, 1, 2, 0, 1, 2, 3, 3, 4, 5, 6, 7, 8, 6, 7, 8)
-_N_GROUPS = 9
+# Groups of bones (named by their child joint) whose lengths vary together: hips, thigh, shank, lower trunk, upper
+# trunk, neck, head, shoulders, upper arm, forearm.
+_GROUP = (0, 0, 1, 2, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 7, 8, 9)
+_N_GROUPS = 10
+# What turns the skeleton that the motion-capture data were retargeted to into the proportions that detectors find on
+# people (long shanks and narrow shoulders there), per group.
+_HUMAN = (1.05, 1.1, 0.87, 1.0, 1.1, 0.9, 1.0, 1.45, 1.05, 1.1)
 _HIPS, _SHOULDERS = (1, 4), (11, 14)
 # Bones (named by their child joint) that turn together: legs, shanks, arms, forearms, head.
 _LIMBS = ((2, 3), (3,), (5, 6), (6,), (12, 13), (13,), (15, 16), (16,), (9, 10))
@@ -78,7 +81,8 @@ def vary_motion(
 
 
 def vary_bodies(
-    pose: torch.Tensor, generator: torch.Generator, *, bone_spread: float, definitions: float, tilt: float,
+    pose: torch.Tensor, generator: torch.Generator, *, bone_spread: float,
+    proportions: float, definitions: float, tilt: float,
     tumble: float,
 ) -> torch.Tensor:  # fmt: skip
     """Other proportions at the same overall size, other joint definitions, a leaning or tumbling body.
@@ -89,8 +93,10 @@ def vary_bodies(
     bones = bones_of(pose)
     if bone_spread > 0:
         scale = torch.exp(torch.randn(n, _N_GROUPS, generator=generator, device=dev).clamp(-2.5, 2.5) * bone_spread)
+        towards = proportions * (1.6 * torch.rand(n, 1, generator=generator, device=dev) - 0.3)
+        scale = scale * torch.tensor(_HUMAN, device=dev) ** towards
         # Legs, trunk and head together keep their length (thigh, shank, trunk, neck, head: metres of the data).
-        parts = torch.tensor([0.0, 0.37, 0.45, 0.5, 0.15, 0.15, 0.0, 0.0, 0.0], device=dev)
+        parts = torch.tensor([0.0, 0.37, 0.45, 0.29, 0.22, 0.15, 0.15, 0.0, 0.0, 0.0], device=dev)
         scale = scale * (parts.sum() / (scale * parts).sum(1, keepdim=True))
         per_joint = scale[:, torch.tensor(_GROUP, device=dev)]
         per_joint[:, 0] = (scale * parts).sum(1) / parts.sum()

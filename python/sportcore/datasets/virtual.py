@@ -73,6 +73,8 @@ class VirtualOptions:
         speed: (slowest, fastest) replay speed; with motion at 60 Hz, 0.5 is a camera with 120 frames per second.
         reverse: probability that a clip runs backwards in time.
         bone_spread: relative standard deviation of each group of bone lengths (left and right alike).
+        proportions: how far the proportions of the data's one skeleton may move to those that detectors find on people
+            (0 not, 1 from a third of the way to the other side to a third beyond).
         recombine: probability that the upper body comes from another clip.
         exaggerate: probability that the bones' swing about their mean direction is scaled by 0.7 to 1.5.
         bend: standard deviation of a constant rotation of each limb, rad.
@@ -82,7 +84,8 @@ class VirtualOptions:
             (0 keeps those of the data, 1 covers both).
         distance_m: (smallest, largest) distance of the camera, drawn log-uniformly.
         height_m: (lowest, highest) camera height above the floor.
-        roll: standard deviation of the camera's roll, rad.
+        roll: standard deviation of the camera's roll, rad; four times this in a tenth of the clips.
+        rolled: probability of a camera mounted askew, whose roll has a standard deviation of 0.35 rad.
         focal: (smallest, largest) focal length over the longer image side, drawn log-uniformly.
         noise: the detector; None for exact projections.
     """
@@ -91,6 +94,7 @@ class VirtualOptions:
     speed: tuple[float, float] = (0.5, 2.0)
     reverse: float = 0.1
     bone_spread: float = 0.08
+    proportions: float = 1.0
     recombine: float = 0.3
     exaggerate: float = 0.4
     bend: float = 0.12
@@ -98,8 +102,9 @@ class VirtualOptions:
     tumble: float = 0.03
     definitions: float = 1.0
     distance_m: tuple[float, float] = (2.2, 18.0)
-    height_m: tuple[float, float] = (0.2, 3.5)
+    height_m: tuple[float, float] = (0.2, 4.5)
     roll: float = 0.08
+    rolled: float = 0.3
     focal: tuple[float, float] = (0.55, 2.2)
     noise: NoiseOptions | None = NoiseOptions()
 
@@ -191,7 +196,15 @@ class VirtualSampler:
         flipped[..., 0] *= -1
         pose = torch.where(mirrored[:, None, None, None], flipped, pose)
         pose = vary_motion(pose, g, recombine=o.recombine, exaggerate=o.exaggerate, bend=o.bend)
-        return vary_bodies(pose, g, bone_spread=o.bone_spread, definitions=o.definitions, tilt=o.tilt, tumble=o.tumble)
+        return vary_bodies(
+            pose,
+            g,
+            bone_spread=o.bone_spread,
+            proportions=o.proportions,
+            definitions=o.definitions,
+            tilt=o.tilt,
+            tumble=o.tumble,
+        )
 
     def sample(self, n: int) -> VirtualRecordings:
         """``n`` varied clips, each filmed by its own random camera and seen by the noisy detector."""
@@ -231,7 +244,9 @@ class VirtualSampler:
         pan = torch.atan(half_view[:, 0] * _uniform(g, (n,), -0.8, 0.8, dev))
         pitch = torch.atan(half_view[:, 1] * _uniform(g, (n,), -0.6, 0.6, dev))
         wide = torch.rand(n, generator=g, device=dev) < 0.1
-        roll = torch.randn(n, generator=g, device=dev) * torch.where(wide, 4.0, 1.0) * o.roll
+        spread = torch.where(wide, 4.0, 1.0) * o.roll
+        spread = torch.where(torch.rand(n, generator=g, device=dev) < o.rolled, 0.35, spread)
+        roll = torch.randn(n, generator=g, device=dev) * spread
         R = _turn("z", roll) @ _turn("x", pitch) @ _turn("y", pan) @ R
         t = distance[:, None] * torch.einsum("nij,nj->ni", R, forward)
         cam = torch.einsum("nij,ntkj->ntki", R, pose) + t[:, None, None]

@@ -18,6 +18,7 @@ from ..datasets.virtual import VirtualOptions, VirtualSampler
 from ..errors import InputError, SportcoreError, require
 from ..io.atomic import atomic_path
 from .compact import CompactConfig, CompactLifter
+from .files import load_lifter
 from .image_space import MotionAGFormerLifter
 from .lifter import Lifter, RayLifter
 from .motionagformer import MotionAGFormer, MotionAGFormerConfig
@@ -55,6 +56,7 @@ class PretrainOptions:
         bf16: compute in bfloat16; None means where the processor has fast bfloat16 products.
         device: where the network and the recordings are, for instance ``"cuda"``.
         threads: torch threads; None leaves the setting alone.
+        start: lifter file (``.safetensors``) whose weights are the start; None for fresh ones.
         seed: of everything.
         log_every: steps between lines of ``metrics.jsonl``.
         evaluate_every: steps between evaluations.
@@ -78,6 +80,7 @@ class PretrainOptions:
     bf16: bool | None = None
     device: str = "cpu"
     threads: int | None = None
+    start: str | None = None
     seed: int = 0
     log_every: int = 50
     evaluate_every: int = 1000
@@ -156,7 +159,7 @@ class _Run:
             group_weights=dict(options.group_weights),
             device=options.device,
         )
-        self.lifter = _fresh(options.network).to(options.device)
+        self.lifter = _initial(options).to(options.device)
         self.module = self.lifter.module
         self.average = copy.deepcopy(self.lifter)
         self.average.module.requires_grad_(False).eval()
@@ -307,10 +310,15 @@ def pretrain_loss(predicted: torch.Tensor, target: torch.Tensor, w_n: float, w_v
     return loss
 
 
-def _fresh(network: CompactConfig | MotionAGFormerConfig) -> Lifter:
-    if isinstance(network, CompactConfig):
-        return RayLifter(CompactLifter(network))
-    return MotionAGFormerLifter(MotionAGFormer(network))
+def _initial(options: PretrainOptions) -> Lifter:
+    if options.start is not None:
+        lifter = load_lifter(options.start)
+        if lifter.config() != asdict(options.network):
+            raise InputError(f"{options.start} holds a network of another shape.", "Set network to its shape.")
+        return lifter
+    if isinstance(options.network, CompactConfig):
+        return RayLifter(CompactLifter(options.network))
+    return MotionAGFormerLifter(MotionAGFormer(options.network))
 
 
 def _split(mocap: Mocap, o: PretrainOptions) -> tuple[Mocap, dict[str, EvaluationClips]]:

@@ -35,7 +35,12 @@ def _motionagformer(size: str, batch_size: int, steps: int) -> PretrainOptions:
 
 RECIPES: dict[str, PretrainOptions] = {
     "base": PretrainOptions(group_weights=_SPORT_WEIGHTS, network=_BASE),
-    "base-daily": PretrainOptions(groups=("daily",), hold_out_every=8, network=_BASE),
+    "base-daily": PretrainOptions(
+        groups=("daily",),
+        hold_out_every=8,
+        virtual=VirtualOptions(proportions=0.0, height_m=(0.2, 3.5), rolled=0.0),
+        network=_BASE,
+    ),
     "motionagformer-xs": _motionagformer("xs", 256, 40_000),
     "motionagformer-s": _motionagformer("s", 128, 80_000),
 }
