@@ -176,6 +176,29 @@ def test_resuming_gives_the_same_bits(tmp_path, labels, recipe):
     assert same(again.lifter.module, whole.lifter.module)  # finished: nothing is trained a second time
 
 
+def test_a_motionagformer_resumes_to_the_bit_too(tmp_path, labels):
+    """Batch normalisation has running statistics; averaged weights have theirs."""
+    from sportcore.lifting.image_space import MotionAGFormerLifter
+    from sportcore.lifting.motionagformer import MotionAGFormer, MotionAGFormerConfig
+
+    def fresh():
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            return MotionAGFormerLifter(MotionAGFormer(MotionAGFormerConfig(2, 16, 9, rep_width=32, n_heads=4)))
+
+    def stop_after_one(done, total, message):
+        if done == 1:
+            raise KeyboardInterrupt
+
+    options = quick(epochs=3, clips_per_epoch=32, lr=1e-3)
+    whole = finetune(fresh(), labels, options, checkpoint_dir=tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        finetune(fresh(), labels, options, checkpoint_dir=tmp_path / "cut", progress=stop_after_one)
+    resumed = finetune(fresh(), labels, options, checkpoint_dir=tmp_path / "cut")
+    assert same(whole.lifter.module, resumed.lifter.module) and whole.improved
+    assert whole.history[0]["val_mpjpe"] < 5  # image units, not millimetres
+
+
 def test_sigkill_and_resume_give_the_same_bits(tmp_path):
     def start(folder):
         env = dict(os.environ, OMP_NUM_THREADS="1")

@@ -154,6 +154,10 @@ def test_held_out_errors_look_at_test_blocks_only():
     assert table.rows["c1"]["pa_mpjpe_mm"] == pytest.approx(float(direct))
     assert table["velocity_mm_per_frame"] < 1e-6  # a constant error has no velocity, over block borders neither
     assert held_out_errors(lifter, labels.with_split(Part.TRAIN)) is None
+    lifter.metric = False  # image units: millimetres would be a made-up number
+    free = held_out_errors(lifter, labels)
+    assert np.isnan(free["mpjpe_mm"]) and np.isnan(free.rows["c1"]["velocity_mm_per_frame"])
+    assert free["pa_mpjpe_mm"] == pytest.approx(table["pa_mpjpe_mm"])
 
 
 def test_refusals_and_cancelling(tmp_path):

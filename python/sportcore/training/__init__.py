@@ -12,7 +12,7 @@ from .options import RECIPES, FinetuneOptions
 if TYPE_CHECKING:
     from .adapt import FinetuneResult, finetune
     from .losses import sports_pose_loss
-    from .selftrain import SelfTrainOptions, SelfTrainResult, Stages, self_train
+    from .selftrain import SelfTrainOptions, SelfTrainResult, Stages, held_out_errors, self_train
 
 # Everything that needs torch, or another stage, is loaded on first use.
 _LAZY = {
@@ -22,6 +22,7 @@ _LAZY = {
     "SelfTrainOptions": "selftrain",
     "SelfTrainResult": "selftrain",
     "Stages": "selftrain",
+    "held_out_errors": "selftrain",
     "self_train": "selftrain",
 }
 
@@ -33,6 +34,7 @@ __all__ = [
     "SelfTrainResult",
     "Stages",
     "finetune",
+    "held_out_errors",
     "self_train",
     "sports_pose_loss",
 ]

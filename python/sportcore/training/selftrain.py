@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -250,7 +250,8 @@ def self_train(
 def held_out_errors(lifter: Lifter, labels: PseudoLabels, part: Part = Part.TEST) -> EvaluationResult | None:
     """Monocular poses of a lifter against the multi-view labels, on the blocks of one part, camera by camera.
 
-    Each block is lifted on its own, so that nothing outside it is seen.
+    Each block is lifted on its own, so that nothing outside it is seen. MPJPE and velocity are NaN for a lifter whose
+    output has no metric scale.
 
     Returns:
         One row per camera; None when the part has no frames.
@@ -271,7 +272,15 @@ def held_out_errors(lifter: Lifter, labels: PseudoLabels, part: Part = Part.TEST
     edge[[stop for _, stop in spans if stop < labels.n_frames]] = True
     keep = inside | edge
     pred[:, ~inside] = np.nan
-    return evaluate(pred[:, keep], truth[:, keep], names=labels.names, fps=labels.fps)
+    table = evaluate(pred[:, keep], truth[:, keep], names=labels.names, fps=labels.fps)
+    return table if lifter.metric else _scale_free(table)
+
+
+def _scale_free(table: EvaluationResult) -> EvaluationResult:
+    def clean(row: Mapping[str, float]) -> dict[str, float]:
+        return {k: float("nan") if k == "mpjpe_mm" or k.startswith("velocity") else v for k, v in row.items()}
+
+    return replace(table, rows={name: clean(row) for name, row in table.rows.items()}, mean=clean(table.mean))
 
 
 def _judge(number: int, points: Points3D, labels: PseudoLabels, result: Any, start: Lifter, tuned: Lifter) -> Iteration:
