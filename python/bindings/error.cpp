@@ -72,7 +72,7 @@ void add_options_protocol(py::object cls, const std::vector<std::string>& fields
         base_init(self);
         assign(self, kwargs);
       },
-      py::is_method(cls));
+      py::name("__init__"), py::is_method(cls));
   cls.attr("__repr__") = py::cpp_function(
       [fields, name](py::object self) {
         std::string s = name + "(";
@@ -80,25 +80,25 @@ void add_options_protocol(py::object cls, const std::vector<std::string>& fields
           s += (i ? ", " : "") + fields[i] + "=" + std::string(py::repr(self.attr(fields[i].c_str())));
         return s + ")";
       },
-      py::is_method(cls));
+      py::name("__repr__"), py::is_method(cls));
   const auto to_dict = [fields](py::object self) {
     py::dict d;
     for (const std::string& f : fields) d[py::str(f)] = self.attr(f.c_str());
     return d;
   };
-  cls.attr("to_dict") = py::cpp_function(to_dict, py::is_method(cls));
+  cls.attr("to_dict") = py::cpp_function(to_dict, py::name("to_dict"), py::is_method(cls));
   cls.attr("__eq__") = py::cpp_function(
       [to_dict](py::object self, py::object other) -> bool {
         return py::type::of(self).is(py::type::of(other)) && to_dict(self).equal(to_dict(other));
       },
-      py::is_method(cls));
+      py::name("__eq__"), py::is_method(cls));
   cls.attr("__hash__") = py::none();
   cls.attr("__reduce__") = py::cpp_function(
       [to_dict, cls_name = name](py::object self) {
         const py::object rebuild = py::module_::import("sportcore._core").attr("_rebuild_options");
         return py::make_tuple(rebuild, py::make_tuple(py::type::of(self), to_dict(self)));
       },
-      py::is_method(cls));
+      py::name("__reduce__"), py::is_method(cls));
 }
 
 }  // namespace sportcore::bindings
