@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -386,6 +388,19 @@ def test_small_person_is_found_by_tiles(weights_or_skip: str) -> None:
     plain = detector.detect_image(image)  # type: ignore[attr-defined]
     away = np.linalg.norm((found.xy[0] - (1200, 500)) / 0.45 - plain.xy[0], axis=-1)
     assert np.median(away) < 8
+
+
+@pytest.mark.parametrize("weights_or_skip", ["lite"], indirect=True)
+def test_engine_says_nothing(weights_or_skip: str) -> None:
+    """In a fresh process, where the engine would greet: both streams stay empty, but other lines pass."""
+    code = (
+        "import os, sportcore.keypoints2d.runtime as r\n"
+        "from sportcore.keypoints2d import make_detector\n"
+        f"make_detector({weights_or_skip!r}, num_threads=1)\n"
+        "os.write(2, b'still there')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert (done.stdout, done.stderr) == ("", "still there")
 
 
 @pytest.mark.parametrize("weights_or_skip", ["lite"], indirect=True)

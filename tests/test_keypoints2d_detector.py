@@ -157,6 +157,7 @@ def test_the_documented_backend_works(tmp_path: Path, monkeypatch: pytest.Monkey
     np.testing.assert_array_equal(found.xy[[0, 1, 3], 0], [[20, 10], [20, 11], [20, 13]])
     assert found.present.tolist() == [True, True, False, True]
     assert make_detector(detector) is detector
+    assert make_detector("python:brightest:Brightest", num_threads=2).version == "1;threshold=128"
     with pytest.raises(InputError, match="no option 'treshold'"):
         make_detector("python:brightest:Brightest", treshold=3)
     monkeypatch.setattr(registry, "_FACTORIES", {})
@@ -297,7 +298,7 @@ def test_threads_are_shared_out(clips: list[Path], monkeypatch: pytest.MonkeyPat
         return Counting()
 
     monkeypatch.setattr(batch_module, "make_detector", make)
-    monkeypatch.setattr(batch_module, "_cores", lambda: 6)
+    monkeypatch.setattr(batch_module, "cores", lambda: 6)
     detect_videos(clips, "blazepose-lite")
     assert given == [{"num_threads": 2}] * 3
     assert VideoReader(clips[0]).frame_count == 10

@@ -20,7 +20,9 @@ from sportcore import weights
 from sportcore.errors import InputError, MissingExtraError, WeightsError
 from sportcore.keypoints2d import detect_video_file, make_detector
 from sportcore.keypoints2d.follow import Box, box_of_points, pick
+from sportcore.keypoints2d.landmarks import LandmarkNet
 from sportcore.keypoints2d.onnx_pose import IMAGENET_MEAN, IMAGENET_STD, OnnxPersons, OnnxPose
+from sportcore.keypoints2d.regions import Region
 from sportcore.skeletons import COCO17, HALPE26, Skeleton
 from sportcore.videos import Frame
 
@@ -325,6 +327,38 @@ def test_blazepose_gives_the_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert 350 < boxes[0].height < 750
 
 
+@pytest.mark.parametrize("open_shapes", [False, True])
+def test_blazepose_converted_to_onnx(open_shapes: bool, tmp_path: Path) -> None:
+    """A file with the inputs and outputs of BlazePose's landmark network gives its known landmarks, mapped back."""
+    landmarks = np.zeros((39, 5), np.float32)
+    landmarks[:, 0], landmarks[:, 1] = np.linspace(20, 236, 39), np.linspace(236, 20, 39)
+    landmarks[:, 3:] = (0.0, 20.0)
+    world = np.tile(np.array([0.1, 0.2, 0.3], np.float32), 39)
+    values = {
+        "ld": landmarks.reshape(1, -1), "presence": np.array([[0.75]], np.float32),
+        "mask": np.full((1, 256, 256, 1), -5, np.float32), "heat": np.full((1, 64, 64, 39), -50, np.float32),
+        "world": world[None],
+    }  # fmt: skip
+    nodes = [node("ReduceMax", ["image"], ["top"], keepdims=0), node("Mul", ["top", "zero"], ["nothing"])]
+    nodes += [node("Add", [f"{name}_value", "nothing"], [name]) for name in values]
+    data = {f"{name}_value": value for name, value in values.items()} | {"zero": np.array(0.0, np.float32)}
+    outputs = {
+        name: ((1, *(f"{name}{i}" if open_shapes else n for i, n in enumerate(v.shape[1:]))), 1)
+        for name, v in values.items()
+    }
+    net = LandmarkNet(write_onnx(tmp_path / "l.onnx", nodes, data, [1, 256, 256, 3], outputs), num_threads=1)
+    region = Region((300.0, 200.0), 512.0, np.pi / 2)
+    found = net(np.zeros((400, 600, 3), np.uint8), region, with_mask=True)
+    assert found.presence == 0.75 and found.mask_logits is not None and found.mask_logits.shape == (256, 256)
+    # a quarter turn clockwise: crop (u, v) lies at (300 - 2 (v - 128), 200 + 2 (u - 128))
+    expected = np.stack([300 - 2 * (landmarks[:, 1] - 128), 200 + 2 * (landmarks[:, 0] - 128)], -1)
+    np.testing.assert_allclose(found.xy, expected, atol=1e-4)
+    np.testing.assert_allclose(found.visibility, 0.5)
+    np.testing.assert_allclose(found.inside, 1.0, atol=1e-6)
+    np.testing.assert_allclose(found.world_m[5], [-0.2, 0.1, 0.3], atol=1e-6)
+    assert found.next_region.centre == tuple(found.xy[33])
+
+
 # --- choosing whom to follow --------------------------------------------------------------------------------------
 
 
@@ -364,7 +398,9 @@ def test_rtmlib_plumbing_with_a_fake_module_of_its_interface(
     fake = types.ModuleType("rtmlib")
     fake.BodyWithFeet = BodyWithFeet  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "rtmlib", fake)
-    detector = make_detector("rtmlib", mode="lightweight", pose="/local/pose.onnx", pose_input_size=(192, 256))
+    detector = make_detector(
+        "rtmlib", mode="lightweight", pose="/local/pose.onnx", pose_input_size=(192, 256), num_threads=1
+    )
     assert made == [
         {
             "mode": "lightweight", "backend": "onnxruntime", "device": "cpu", "to_openpose": False,

@@ -29,8 +29,8 @@ from sportcore.io.atomic import atomic_path, write_json
 from sportcore.io.hashing import hash_file
 
 __all__ = [
-    "Model", "Status", "add_local", "ensure", "file_sha256", "find", "identify", "list_models", "path_of", "remove", "status",
-    "substitution_warning", "verify",
+    "Model", "Status", "add_local", "ensure", "file_sha256", "find", "identify", "list_models", "path_of", "remove",
+    "status", "substitution_warning", "verify",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -12,6 +11,7 @@ from typing import Any
 from sportcore.errors import Cancelled, InputError
 from sportcore.keypoints2d.detector import Detections, Detector, Progress
 from sportcore.keypoints2d.registry import make_detector
+from sportcore.keypoints2d.runtime import cores
 from sportcore.videos import VideoReader
 
 __all__ = ["detect_video_file", "detect_videos"]
@@ -52,10 +52,9 @@ def detect_videos(
     if workers is not None and workers < 1:
         raise InputError(f"workers={workers} makes no sense.", "Use 1 or more.")
     readers = [VideoReader(path, num_threads=1 if len(paths) > 1 else 0) for path in paths]
-    cores = _cores()
-    count = min(len(readers), workers or cores)
+    count = min(len(readers), workers or cores())
     if detector.startswith(("blazepose", "onnx:")):
-        options.setdefault("num_threads", max(1, cores // count))
+        options.setdefault("num_threads", max(1, cores() // count))
     shared = _Shared(progress, sum(r.frame_count for r in readers))
     pool_of_detectors: list[Detector] = [make_detector(detector, **options) for _ in range(count)]
     lock = threading.Lock()
@@ -117,10 +116,3 @@ class _Shared:
                     raise
 
         return step
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on this system
-        return os.cpu_count() or 1

@@ -69,13 +69,21 @@ class LandmarkNet:
             "landmarks": (N_LANDMARKS * 5,), "presence": (1,), "mask": (CROP_SIZE, CROP_SIZE, 1),
             "heat": (HEAT_SIZE, HEAT_SIZE, N_LANDMARKS), "world": (N_LANDMARKS * 3,),
         }  # fmt: skip
-        shapes = [tuple(s[1:]) for s in self._network.output_shapes]
+        shapes = self._shapes()
         if self._network.input_shape[1:] != (CROP_SIZE, CROP_SIZE, 3) or set(shapes) != set(wanted.values()):
             raise WeightsError(
                 f"{path} is not a BlazePose landmark network (input {self._network.input_shape}, outputs {shapes}).",
                 "Fetch one with: sportcore weights fetch blazepose-heavy",
             )
         self._at = {name: shapes.index(shape) for name, shape in wanted.items()}
+
+    def _shapes(self) -> list[tuple[int | None, ...]]:
+        """Output shapes without the batch; a converted file that leaves them open is asked with a black crop."""
+        shapes = [tuple(s[1:]) for s in self._network.output_shapes]
+        if self._network.input_shape[1:] == (CROP_SIZE, CROP_SIZE, 3) and any(n is None for s in shapes for n in s):
+            answers = self._network(np.zeros((1, CROP_SIZE, CROP_SIZE, 3), np.float32))
+            shapes = [tuple(a.shape[1:]) for a in answers]
+        return shapes
 
     def __call__(
         self, image_rgb: np.ndarray, region: Region, *, with_mask: bool = False, mirror: bool = False

@@ -37,6 +37,8 @@ def detector_names() -> list[str]:
 def make_detector(spec: str | Detector, **options: Any) -> Detector:
     """Build a detector.
 
+    A misspelt option is an error; ``num_threads`` is taken by every backend, and left out where it has no meaning.
+
     Args:
         spec: ``"blazepose-heavy"``, ``"blazepose-full"``, ``"blazepose-lite"``, ``"onnx:/path/model.onnx"`` (RTMPose
             or ViTPose), ``"rtmlib"``, ``"python:package.module:Class"``, a registered name, or a ready detector
@@ -89,25 +91,33 @@ def _builtin() -> dict[str, Factory]:
 
 
 def _build(factory: Factory, spec: str, options: dict[str, Any]) -> Detector:
-    _check_options(factory, spec, options)
+    options = _check_options(factory, spec, options)
     made = factory(**options)
     if not isinstance(made, Detector):
         raise InputError(f"{spec!r} did not make a detector but a {type(made).__name__}.")
     return made
 
 
-def _check_options(factory: Factory, spec: str, options: dict[str, Any], hidden: tuple[str, ...] = ()) -> None:
-    """A misspelt option is an error that lists the right ones."""
+def _check_options(
+    factory: Factory, spec: str, options: dict[str, Any], hidden: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """The options, if the backend has them all; a misspelt one is an error that lists the right ones.
+
+    ``num_threads`` is a wish that changes no result: it is left out for a backend that does not know it.
+    """
     try:
         parameters = inspect.signature(factory).parameters
     except ValueError:  # a built-in without a signature
-        return
+        return options
+    known = [n for n, p in parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and n not in hidden]
+    if "num_threads" not in known:
+        options = {n: v for n, v in options.items() if n != "num_threads"}
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return
-    known = [n for n, p in parameters.items() if p.kind is not p.VAR_POSITIONAL and n not in hidden]
+        return options
     wrong = [n for n in options if n not in known]
     if wrong:
         raise InputError(f"Detector {spec!r} has no option {wrong[0]!r}.", f"It has: {', '.join(known)}.")
+    return options
 
 
 def _load(target: str) -> Factory:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -49,9 +54,8 @@ def load_network(path: str | Path, *, num_threads: int | None = None) -> Network
     raise InputError(f"{path} is neither a TFLite nor an ONNX model.", "Give a .tflite or an .onnx file.")
 
 
-def _cores() -> int:
-    import os
-
+def cores() -> int:
+    """Cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on this system
@@ -62,8 +66,9 @@ class _LiteRT:
     def __init__(self, path: Path, num_threads: int | None) -> None:
         interpreter_class = _interpreter_class()
         try:
-            self._engine = interpreter_class(model_path=str(path), num_threads=num_threads or _cores())
-            self._engine.allocate_tensors()
+            with _hushed():
+                self._engine = interpreter_class(model_path=str(path), num_threads=num_threads or cores())
+                self._engine.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise WeightsError(f"{path} is damaged or not a usable TFLite model ({error}).", _REFETCH) from error
         self.path = path
@@ -88,7 +93,7 @@ class _Onnx:
     def __init__(self, path: Path, num_threads: int | None) -> None:
         ort = require("onnxruntime", extra="detect")
         options = ort.SessionOptions()
-        options.intra_op_num_threads = num_threads or _cores()
+        options.intra_op_num_threads = num_threads or cores()
         options.log_severity_level = 3
         wanted = ["CUDAExecutionProvider", "CPUExecutionProvider"]
         providers = [p for p in wanted if p in ort.get_available_providers()]
@@ -116,6 +121,41 @@ _REFETCH = "Remove it and fetch it again: sportcore weights remove NAME; sportco
 
 def _static(shape: list[Any]) -> tuple[int | None, ...]:
     return tuple(n if isinstance(n, int) else None for n in shape)
+
+
+_hush_lock = threading.Lock()
+_hushed_before = False
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep LiteRT's greeting from the terminal.
+
+    The engine writes one line to the process's standard error when it is first used, past Python and with no switch
+    to turn it off. During that first use standard error goes to a file; every other line is passed on afterwards.
+    """
+    global _hushed_before
+    with _hush_lock:
+        if _hushed_before:
+            yield
+            return
+        try:
+            real = os.dup(2)
+        except OSError:  # there is no standard error
+            yield
+            return
+        with tempfile.TemporaryFile() as said:
+            os.dup2(said.fileno(), 2)
+            try:
+                yield
+                _hushed_before = True
+            finally:
+                os.dup2(real, 2)
+                said.seek(0)
+                for line in said.read().splitlines(keepends=True):
+                    if b"TensorFlow Lite XNNPACK delegate" not in line:
+                        os.write(real, line)
+                os.close(real)
 
 
 def _interpreter_class() -> Any:
