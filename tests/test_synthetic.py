@@ -8,7 +8,7 @@ import pytest
 from sportcore.errors import InputError
 from sportcore.io import read_rig
 from sportcore.points3d import reproject
-from sportcore.skeletons import BLAZEPOSE33, H36M17
+from sportcore.skeletons import BLAZEPOSE33, H36M17, convert
 from sportcore.synthetic import (
     SPORTS,
     BodyShape,
@@ -202,3 +202,21 @@ def test_bad_arguments_are_refused(tmp_path):
     ):
         with pytest.raises(InputError):
             call()
+
+
+def test_a_real_detector_finds_the_rendered_figure(tmp_path):
+    pytest.importorskip("ai_edge_litert", reason="no TFLite engine is installed")
+    from sportcore import weights
+    from sportcore.errors import WeightsError
+    from sportcore.keypoints2d import make_detector
+
+    try:
+        weights.find("blazepose-lite")
+        weights.find("blazepose-person")
+    except WeightsError as error:
+        pytest.skip(f"weights are not on this machine: {error.message}")
+    made = make_session(tmp_path, seed=1, frames=8, fps=30.0, cameras=1, image_size=(1280, 720))
+    found = make_detector("blazepose-lite").detect_video(VideoReader(made.video_paths[0]), (1280, 720))
+    xy, _ = convert(found.xy, found.score, found.skeleton, "h36m17")
+    error = np.linalg.norm(xy - made.truth.xy_true[0], axis=-1)
+    assert found.present.all() and np.nanmedian(error) < 12  # the person is about 250 px tall

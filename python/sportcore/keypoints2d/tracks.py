@@ -147,8 +147,10 @@ def clean_tracks(
         keypoints: raw detections with ``fps`` or ``times``; not changed.
         options: see :class:`CleanOptions`.
         rig: calibrated cameras, by name or in the same order; lets the views judge left and right.
-        points: approximate 3D joints (T, J, 3) m of the same skeleton in the rig's world; used for the side test and
-            to refit the sigma model. Without them, both use epipolar geometry only, or nothing.
+        points: 3D joints of the same skeleton in the rig's world. :class:`Points3D`, triangulated from these
+            detections, serve to refit the sigma model only (they repeat the sides they were made from); a bare array
+            (T, J, 3) m counts as known from elsewhere and takes part in the side test as well. Without points the
+            sigma model is refitted on points triangulated here.
         sigma_model: overrides ``options.sigma_model``.
         quiet: do not log the report's warnings.
 
@@ -180,7 +182,8 @@ def clean_tracks(
     limits = JumpLimits(opt.outlier_noise_factor, opt.outlier_min_jump_body, opt.max_acceleration_body_s2)
 
     masked = np.where(live[..., None], xy, np.nan)
-    labels, scales = _find_swaps(keypoints, masked, times, sizes, opt, limits, cameras, xyz)
+    known = None if isinstance(points, Points3D) else xyz
+    labels, scales = _find_swaps(keypoints, masked, times, sizes, opt, limits, cameras, known)
     uncertain = labels.wrong_probability > 0.3
     swapped = labels.swapped & ~uncertain
     wrong = np.where(labels.swapped & uncertain, 1 - labels.wrong_probability, labels.wrong_probability)
