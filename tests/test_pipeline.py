@@ -343,3 +343,7 @@ def test_help_of_every_verb_teaches(capsys: pytest.CaptureFixture[str]) -> None:
 def test_doctor_says_what_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     assert "C++ core" in capsys.readouterr().out
+
+
+def test_poses_that_the_file_does_not_have_are_refused(session: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no pose" in fails(session, capsys, "--set=cameras.poses=file")

@@ -214,13 +214,20 @@ class Session:
                     "20 % off and bends depth by as much. Give a calibration file, focal_px or fov_deg under [cameras]."
                 )
             return Rig(tuple(cameras)), source, notes
-        from .io import read_rig
+        from .io import read_rig_file
 
-        rig = read_rig(path)
+        read = read_rig_file(path, image_sizes=dict(image_sizes))
+        rig, posed = read.rig, dict(zip(read.rig.names, read.has_pose, strict=True))
+        notes.extend(read.notes)
         names = _match_names(list(image_sizes), list(rig.names), path)
         cameras = []
         for name, theirs in names.items():
             camera = rig[theirs].replace(name=name)
+            if self.cameras.poses == "file" and not posed[theirs]:
+                raise InputError(
+                    f'poses = "file" was asked for, but {path.name} has no pose for camera {theirs!r}.',
+                    'Use poses = "body" to find the cameras from the athlete.',
+                )
             w, h = image_sizes[name]
             if camera.image_size != (w, h):
                 if max(abs(camera.image_size[0] - w) / w, abs(camera.image_size[1] - h) / h) > 0.02:
@@ -235,7 +242,13 @@ class Session:
                 )
                 camera = camera.replace(image_size=(w, h))
             cameras.append(camera)
-        return Rig(tuple(cameras)), f"file {path.name}", notes
+        found = Rig(tuple(cameras))
+        if self.cameras.poses == "file" and len(found) > 1 and np.ptp(found.centers_world, axis=0).max() < 1e-6:
+            raise InputError(
+                f'poses = "file" was asked for, but {path.name} has no poses: all cameras stand in one place.',
+                'Use poses = "body" to find the cameras from the athlete.',
+            )
+        return found, f"file {path.name}", notes
 
 
 def _match_names(videos: list[str], cameras: list[str], path: Path) -> dict[str, str]:

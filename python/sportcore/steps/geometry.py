@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DegenerateError, InputError
+from ..errors import DegenerateError
 from ..io import read_rig, write_rig
 from ..io.atomic import read_json, write_json
 from ..io.points3d import read_points3d_npz, write_points3d_npz
@@ -39,11 +39,6 @@ def calibrate_step(
 
 def given_cameras(folder: Path, rig: Rig) -> dict[str, Any]:
     """Take the poses of a calibration file as they are; writes the same files as :func:`calibrate_step`."""
-    if all(np.allclose(c.R, np.eye(3)) and np.allclose(c.t, 0) for c in rig):
-        raise InputError(
-            'poses = "file" was asked for, but the calibration file has no camera poses.',
-            'Use poses = "body" to find them from the athlete.',
-        )
     write_rig(rig, folder / "Calib.toml")
     C = len(rig)
     nan = np.full(C, np.nan)
