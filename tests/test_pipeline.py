@@ -201,7 +201,8 @@ def test_a_file_that_is_no_video_is_named(kind: str, tmp_path: Path, capsys: pyt
     bad.mkdir()
     data = (whole / "cam01.mp4").read_bytes()
     (bad / "cam01.mp4").write_bytes(data)
-    (bad / "cam02.mp4").write_bytes({"empty": b"", "text": b"not a video " * 50, "truncated": data[: len(data) // 3]}[kind])
+    wrong = {"empty": b"", "text": b"not a video " * 50, "truncated": data[: len(data) // 3]}
+    (bad / "cam02.mp4").write_bytes(wrong[kind])
     assert "cam02.mp4" in fails(bad, capsys)
 
 
@@ -266,7 +267,7 @@ def test_wrong_intrinsics(session: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_nan_everywhere(session: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in cameras(session):
-        change(session, name, lambda d: d.update(xy=np.full_like(d["xy"], np.nan), score=np.full_like(d["score"], np.nan)))
+        change(session, name, lambda d: d.update({k: np.full_like(d[k], np.nan) for k in ("xy", "score")}))
     assert "person" in fails(session, capsys)
 
 

@@ -15,7 +15,7 @@ from sportcore.errors import SportcoreError
 from sportcore.stages import FileHashes, StageStore
 
 
-def write(text: str):  # noqa: ANN201
+def write(text: str):
     def work(folder: Path) -> dict[str, int]:
         (folder / "out.txt").write_text(text)
         return {"length": len(text)}
@@ -41,7 +41,7 @@ def test_only_what_depends_on_a_change_is_redone(tmp_path: Path) -> None:
     def road(opt_a: int, opt_b: int) -> None:
         store = StageStore(tmp_path)
 
-        def step(name: str):  # noqa: ANN202
+        def step(name: str):
             def work(folder: Path) -> None:
                 ran.append(name)
                 (folder / "x").write_text(name)

@@ -62,7 +62,7 @@ def _overrides(args: argparse.Namespace) -> dict[str, Any]:
     for item in args.set or ():
         key, eq, value = item.partition("=")
         if not eq or "." not in key:
-            raise InputError(f"--set {item!r} is not SECTION.NAME=VALUE.", "For instance --set detect.model=blazepose-full")
+            raise InputError(f"--set {item!r} is not SECTION.NAME=VALUE.", "For instance --set tune.iterations=1")
         out[key.strip()] = _value(value.strip())
     if getattr(args, "height", None) is not None:
         out["athlete.height_m"] = args.height
@@ -90,7 +90,7 @@ def _session_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--lifter", metavar="FILE", help="monocular model to start from (default: the one that is shipped)")
     p.add_argument("--rounds", type=int, metavar="N", help="rounds of calibrate, label, fine-tune (default 2; 0: none)")
     p.add_argument("--force", action="store_true", help="return a calibration even when it should not be trusted")
-    p.add_argument("--set", action="append", metavar="SECTION.NAME=VALUE", help="any option of session.toml; repeatable")
+    p.add_argument("--set", action="append", metavar="SECTION.NAME=VALUE", help="an option of session.toml; repeatable")
     _common(p)
 
 

@@ -118,7 +118,7 @@ def weights(args: argparse.Namespace, overrides: Overrides) -> int:
         ]
         print(table(rows, ["model", "size", "state", "about"]))
     if args.action == "verify" and not all(s.valid for s in states):
-        print("sportcore: not all of these are here and whole; `sportcore weights fetch NAME` gets them.", file=sys.stderr)
+        print("sportcore: some are not here or not whole; `sportcore weights fetch NAME` gets them.", file=sys.stderr)
         return 2
     return 0
 
@@ -142,10 +142,11 @@ def doctor(args: argparse.Namespace, overrides: Overrides) -> int:
         ("cv2", "", "images, calibration files"), ("av", "detect", "video with true time stamps"),
         ("ai_edge_litert", "detect", "BlazePose detector"), ("onnxruntime", "detect", "ONNX detectors"),
         ("torch", "train", "monocular lifter, fine-tuning"), ("safetensors", "train", "checkpoints"),
-        ("ezc3d", "io", ".c3d files"), ("rich", "detect", "progress bars"), ("rtmlib", "", "RTMPose through rtmlib (optional)"),
+        ("ezc3d", "io", ".c3d files"), ("rich", "detect", "progress bars"), ("rtmlib", "", "RTMPose (optional)"),
     ):  # fmt: skip
         there = importlib.util.find_spec(module) is not None
-        rows.append([module, "ok" if there else "missing", what + ("" if there or not extra else f'; pip install "sportcore[{extra}]"')])
+        hint = "" if there or not extra else f'; pip install "sportcore[{extra}]"'
+        rows.append([module, "ok" if there else "missing", what + hint])
         if module == "cv2" and not there:
             problems.append("OpenCV is missing: pip install opencv-python (or opencv-python-headless on a server)")
     try:

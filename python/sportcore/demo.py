@@ -112,8 +112,14 @@ def demo_table(result: RunResult, reference: Rig, called: str, notes: list[str])
     lines.append(f"Residual over all cameras: median {s['median_px']:.1f} px, {s['median_mm']:.0f} mm; "
                  f"limb lengths vary by {s['limb_spread'] * 100:.1f} % over time.")  # fmt: skip
     c = s["calibration"]
-    lines.append(f"Scale: {c['scale_source']}" + _pm(c["scale_sigma_rel"], 100, " %") + f"; vertical: {c['gravity_source']}"
-                 + _pm(c["gravity_sigma_deg"], 1, " deg") + f"; floor: {c['floor_source']}" + _pm(c["floor_sigma_m"], 1000, " mm") + ".")  # fmt: skip
+    gauge = (
+        ("Scale", "scale_source", "scale_sigma_rel", 100, " %"),
+        ("vertical", "gravity_source", "gravity_sigma_deg", 1, " deg"),
+        ("floor", "floor_source", "floor_sigma_m", 1000, " mm"),
+    )
+    lines.append(
+        "; ".join(f"{what}: {c[source]}{_pm(c[sigma], f, unit)}" for what, source, sigma, f, unit in gauge) + "."
+    )
     mono = s.get("monocular")
     if mono and "after" in mono:
         lines += ["", f"One camera against all of them, on {mono['before']['frames']} frames that no tuning saw:"]

@@ -68,7 +68,7 @@ def _coerce(value: Any, wanted: Any, where: str) -> Any:
         return float(value)
     if wanted is int and isinstance(value, int) and not isinstance(value, bool):
         return value
-    if isinstance(wanted, type) and isinstance(value, wanted) and not (wanted in (int, float) and isinstance(value, bool)):
+    if isinstance(wanted, type) and wanted not in (int, float) and isinstance(value, wanted):
         return value
     name = getattr(wanted, "__name__", str(wanted))
     raise InputError(f"{where} must be {'a number' if wanted in (int, float) else name}, got {value!r}.")

@@ -110,7 +110,10 @@ class Road:
             self.view.event("", "note", text)
 
     def _progress(self, stage: str) -> Callable[[int, int, str], None]:
-        return lambda done, total, message="": self.view.progress(stage, done, total, message)
+        def tell(done: int, total: int, message: str = "") -> None:
+            self.view.progress(stage, done, total, message)
+
+        return tell
 
     # --- videos to tracks -------------------------------------------------------------------------------------------
 
@@ -254,7 +257,7 @@ class Road:
         if tracks.info["report"].get("still"):
             problem = "The athlete stands still in every camera: one pose does not determine where the cameras are."
             if not options.force:
-                raise DegenerateError(problem, "Film an athlete who moves through the volume; --force computes it anyway.")
+                raise DegenerateError(problem, "Film one who moves through the volume; --force computes it anyway.")
             self.note(problem)
         name = f"calibrate-{round_ + 1}"
         inputs = {"tracks": tracks.key} | ({"lift": lifted.key} if lifted else {})
@@ -412,4 +415,3 @@ def run(
         if session.monocular:
             return output.finish_monocular(road, until)
         return output.finish(road, until)
-

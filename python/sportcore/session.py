@@ -357,5 +357,5 @@ def _find_videos(folder: Path, single: Path | None, listed: Any) -> dict[str, Pa
     names = [f.stem for f in files]
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
-        raise InputError(f"Two videos are called {twice[0]!r}.", "The file name is the camera's name: make them differ.")
+        raise InputError(f"Two videos are called {twice[0]!r}.", "The file name names the camera: make them differ.")
     return dict(zip(names, files, strict=True))

@@ -348,9 +348,7 @@ def convert(
     return out, np.where(lost, 0.0, mean)
 
 
-def convert_covariance(
-    covariance: ArrayLike, source: str | Skeleton, target: str | Skeleton
-) -> NDArray[np.float64]:
+def convert_covariance(covariance: ArrayLike, source: str | Skeleton, target: str | Skeleton) -> NDArray[np.float64]:
     """Carry (..., J_source, D, D) joint covariances along with :func:`convert`, joints taken as independent."""
     src, dst = get_skeleton(source), get_skeleton(target)
     cov = np.asarray(covariance, dtype=np.float64)

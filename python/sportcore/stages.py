@@ -117,26 +117,24 @@ class StageStore:
             SportcoreError: whatever ``work`` raises; nothing is stored then.
         """
         key = self.key(name, inputs=inputs, options=options, version=version)
-        for earlier in self.history:
-            if (earlier.name, earlier.key) == (name, key):
-                return earlier
         found = self.find(name, key)
         if found is not None:
-            os.utime(found.folder)
-            self.history.append(found)
-            self.on_event(name, "reuse", "")
+            if all((r.name, r.key) != (name, key) for r in self.history):
+                os.utime(found.folder)
+                self.history.append(found)
+                self.on_event(name, "reuse", "")
             return found
         self.on_event(name, "start", "")
         started = time.perf_counter()
         try:
             with atomic_folder(self.root / f"{name}-{key[:16]}") as folder:
                 info = dict(work(folder) or {})
-                files = {
-                    str(p.relative_to(folder)): p.stat().st_size for p in sorted(folder.rglob("*")) if p.is_file()
-                }
+                files = {str(p.relative_to(folder)): p.stat().st_size for p in sorted(folder.rglob("*")) if p.is_file()}
                 seconds = time.perf_counter() - started
-                record = {"stage": name, "key": key, "seconds": seconds, "version": version, "inputs": dict(inputs),
-                          "options": json.loads(json.dumps(options, default=str)), "files": files, "info": info}  # fmt: skip
+                record = {
+                    "stage": name, "key": key, "seconds": seconds, "version": version, "inputs": dict(inputs),
+                    "options": json.loads(json.dumps(options, default=str)), "files": files, "info": info,
+                }  # fmt: skip
                 write_json(folder / _RECORD, record)
         except BaseException as error:
             self.on_event(name, "failed", str(error) or type(error).__name__)
@@ -152,9 +150,7 @@ class StageStore:
 
     def _forget_old(self, name: str) -> None:
         remove_stale_temporaries(self.root)
-        versions = [
-            p for p in self.root.glob(f"{name}-" + "?" * 16) if p.is_dir() and (p / _RECORD).is_file()
-        ]
+        versions = [p for p in self.root.glob(f"{name}-" + "?" * 16) if p.is_dir() and (p / _RECORD).is_file()]
         versions.sort(key=lambda p: p.stat().st_mtime, reverse=True)
         for old in versions[_KEEP:]:
             shutil.rmtree(old, ignore_errors=True)

@@ -77,8 +77,8 @@ class RichView:
         self.console = Console(file=stream or sys.stderr, highlight=False)
         self.bars = Progress(
             SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn(), TextColumn("{task.fields[note]}", markup=False),
-            console=self.console, transient=True,
+            TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}", markup=False), console=self.console, transient=True,
         )  # fmt: skip
         self._tasks: dict[str, Any] = {}
         self._started: dict[str, float] = {}

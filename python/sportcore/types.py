@@ -89,7 +89,7 @@ class Camera:
         who = f"Camera {self.name!r}"
         _need(isinstance(self.name, str) and self.name != "", "A camera needs a name.")
         size = tuple(int(v) for v in np.asarray(self.image_size).ravel())
-        _need(len(size) == 2 and min(size) > 0, f"{who}: image_size must be (width, height) in px, got {self.image_size}.")
+        _need(len(size) == 2 and min(size) > 0, f"{who}: image_size must be (width, height) px, got {self.image_size}.")
         object.__setattr__(self, "image_size", size)
         K, dist, R = _frozen(self.K), _frozen(self.distortion).reshape(-1), _frozen(self.R)
         t = _frozen(self.t).reshape(-1)
@@ -99,7 +99,8 @@ class Camera:
             f"{who}: K must be [[fx, s, cx], [0, fy, cy], [0, 0, 1]] with positive focal lengths in px.",
         )
         _need(abs(K[0, 1]) < 1e-9 * K[0, 0], f"{who}: a skewed K is not supported.", "Set K[0, 1] to 0.")
-        _need(self.model in CAMERA_MODELS, f"{who}: unknown camera model {self.model!r}.", f"Use one of {CAMERA_MODELS}.")
+        known = self.model in CAMERA_MODELS
+        _need(known, f"{who}: unknown camera model {self.model!r}.", f"Use one of {CAMERA_MODELS}.")
         allowed = {"pinhole": (0,), "brown": (0, 4, 5, 8), "fisheye": (0, 4)}[self.model]
         _need(
             dist.size in allowed and bool(np.isfinite(dist).all()),

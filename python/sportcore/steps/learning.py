@@ -47,7 +47,8 @@ def lift_step(
         folder / "lifted.npz", poses_cam_m=poses.astype(np.float32), joints=np.array(H36M17.joints),
         names=np.array(keypoints.camera_names), metric=np.array(lifter.metric),
     )  # fmt: skip
-    return {"model": lifter.name, "metric": bool(lifter.metric), "lifted_share": float(np.isfinite(poses).all((-1, -2)).mean())}
+    share = float(np.isfinite(poses).all((-1, -2)).mean())
+    return {"model": lifter.name, "metric": bool(lifter.metric), "lifted_share": share}
 
 
 def load_lifted(folder: Path) -> np.ndarray:
@@ -55,9 +56,7 @@ def load_lifted(folder: Path) -> np.ndarray:
     return load_npz(folder / "lifted.npz", required=("poses_cam_m",))["poses_cam_m"].astype(float)
 
 
-def label_step(
-    folder: Path, keypoints: Keypoints2D, points: Points3D, rig: Rig, options: Any
-) -> dict[str, Any]:
+def label_step(folder: Path, keypoints: Keypoints2D, points: Points3D, rig: Rig, options: Any) -> dict[str, Any]:
     """Turn the triangulated motion into labels for every camera; writes ``labels.npz``."""
     from ..pseudolabels import make_pseudolabels
 
@@ -80,9 +79,7 @@ def finetune_step(
     from ..training import finetune
 
     labels = PseudoLabels.load(labels_file)
-    result = finetune(
-        load_lifter(str(model)), labels, options, checkpoint_dir=scratch, progress=progress, resume=True
-    )
+    result = finetune(load_lifter(str(model)), labels, options, checkpoint_dir=scratch, progress=progress, resume=True)
     result.lifter.save(folder / "lifter.safetensors", {"tuned_from": str(model)})
     write_json(folder / "history.json", result.history)
     return dict(result.summary())

@@ -103,8 +103,8 @@ def _verdict(calibration: Mapping[str, Any], points: Mapping[str, Any] | None) -
     spread = points.get("limb_spread")
     if spread is not None and spread > MAX_LIMB_SPREAD:
         return False, (
-            f"Limb lengths vary by {spread * 100:.0f} % over time, which no body does: the reconstruction should not be "
-            "trusted. Check the intrinsics, the synchronisation, and that all videos show the same athlete."
+            f"Limb lengths vary by {spread * 100:.0f} % over time, which no body does: the reconstruction should not "
+            "be trusted. Check the intrinsics, the synchronisation, and that all videos show the same athlete."
         )
     return True, (
         f"The cameras are {grade}: median residual {points['median_px']:.1f} px ({points['median_mm']:.0f} mm)"
@@ -218,7 +218,9 @@ def _meta(road: Road, summary: Mapping[str, Any]) -> dict[str, Any]:
         "title": session.name, "session": str(session.folder), "height_m": session.athlete.height_m,
         "versions": {"sportcore": __version__, "python": platform.python_version(), "numpy": np.__version__},
         "options": to_jsonable(dict(session.table)), "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "files": [{"name": p.name, "bytes": p.stat().st_size, "sha256": road.hashes(p)} for p in session.videos.values()],
+        "files": [
+            {"name": p.name, "bytes": p.stat().st_size, "sha256": road.hashes(p)} for p in session.videos.values()
+        ],
         "hashes": {r.name: r.key for r in road.store.history}, "summary": summary,
     }  # fmt: skip
 
