@@ -74,7 +74,7 @@ class BundleProblem {
     trial_valid_ = false;
     MatX S;
     VecX g;
-    reduce(damping, S, g, nullptr);
+    reduce(damping, S, g, nullptr, nullptr);
     const MatX gauge = gauge_directions(state_);
     const double mean = std::max(S.diagonal().mean(), 1e-300);
     S.selfadjointView<Eigen::Lower>().rankUpdate(gauge, mean);
@@ -132,27 +132,37 @@ class BundleProblem {
     return true;
   }
 
-  // Covariance of the camera unknowns at the last linearisation, scaled by sigma^2, or as a sandwich over clusters.
+  // Covariance of the camera unknowns at the last linearisation: from sigma when all errors are independent, else at least
+  // that, grown to the sandwich over the clusters.
   std::vector<double> covariance(double sigma_px) {
     MatX S;
     VecX g;
-    MatX scores;
-    reduce(0.0, S, g, obs_.cluster ? &scores : nullptr);
+    reduce(0.0, S, g, nullptr, nullptr);
     const MatX N = gauge_directions(state_);
     const double mean = std::max(S.diagonal().mean(), 1e-300);
     MatX A = S.selfadjointView<Eigen::Lower>();
     A += mean * N * N.transpose();
     MatX inverse = A.ldlt().solve(MatX::Identity(P_, P_));
     inverse -= (1.0 / mean) * N * N.transpose();
-    MatX cov = sigma_px * sigma_px * inverse;
-    if (obs_.cluster && scores.cols() > P_) {
+    const MatX independent = sigma_px * sigma_px * inverse;
+    MatX cov = independent;
+    int clusterings = 0;
+    MatX sum = MatX::Zero(P_, P_);
+    for (const std::int32_t* labels : {obs_.cluster, obs_.group}) {
+      if (!labels) continue;
+      MatX scores;
+      reduce(0.0, S, g, labels, &scores);
+      if (scores.cols() < 4) continue;
       const MatX half = inverse * scores;
       const double k = static_cast<double>(scores.cols());
-      const MatX sandwich = k / (k - 1) * half * half.transpose();
-      // The larger of the two variances, entry by entry of the diagonal, correlations from the sandwich.
-      const VecX grow = (cov.diagonal().array().max(sandwich.diagonal().array()) /
-                         sandwich.diagonal().array().max(1e-300)).sqrt();
-      cov = grow.asDiagonal() * sandwich * grow.asDiagonal();
+      sum += k / (k - 1) * half * half.transpose();
+      ++clusterings;
+    }
+    if (clusterings) {
+      if (clusterings == 2) sum -= independent;
+      // The part of the sandwich that exceeds independent errors; the rest of it is the chance of few clusters.
+      const Eigen::SelfAdjointEigenSolver<MatX> excess(sum - independent);
+      cov += excess.eigenvectors() * excess.eigenvalues().cwiseMax(0.0).asDiagonal() * excess.eigenvectors().transpose();
     }
     std::vector<double> out(static_cast<std::size_t>(P_) * P_);
     Eigen::Map<Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>(out.data(), P_, P_) = cov;
@@ -276,8 +286,9 @@ class BundleProblem {
     return true;
   }
 
-  // Schur complement S (lower triangle) and reduced gradient g. scores (P, clusters): reduced gradient of each cluster.
-  void reduce(double damping, MatX& S, VecX& g, MatX* scores) {
+  // Schur complement S (lower triangle) and reduced gradient g. scores (P, clusters): reduced gradient of the points of
+  // each label.
+  void reduce(double damping, MatX& S, VecX& g, const std::int32_t* labels, MatX* scores) {
     const System& sys = *current_;
     struct Sums {
       MatX S;
@@ -289,7 +300,7 @@ class BundleProblem {
     std::vector<Sums> sums(lanes);
     std::int32_t clusters = 0;
     if (scores)
-      for (std::size_t p = 0; p < N_; ++p) clusters = std::max(clusters, obs_.cluster[p] + 1);
+      for (std::size_t p = 0; p < N_; ++p) clusters = std::max(clusters, labels[p] + 1);
     parallel_for(lanes, 1, options_.num_threads, [&](std::size_t begin, std::size_t end) {
       for (std::size_t lane = begin; lane < end; ++lane) {
         Sums& sum = sums[lane];
@@ -329,10 +340,10 @@ class BundleProblem {
               z0[row] += a, z1[row] += b, z2[row] += c;
               const double v = a * y0 + b * y1 + c * y2;
               sum.g[row] -= v;
-              if (scores) sum.scores(row, obs_.cluster[p]) -= v;
+              if (scores) sum.scores(row, labels[p]) -= v;
             }
           }
-          if (scores) add_camera_scores(p, sum.scores);
+          if (scores) add_camera_scores(p, labels[p], sum.scores);
           if (++filled == kBatch) flush();
         }
         flush();
@@ -363,12 +374,12 @@ class BundleProblem {
     }
   }
 
-  void add_camera_scores(std::size_t p, MatX& scores) const {
+  void add_camera_scores(std::size_t p, std::int32_t label, MatX& scores) const {
     for (std::int64_t o = obs_.point_offset[p]; o < obs_.point_offset[p + 1]; ++o) {
       double J[2 * kBlock], r[2], k;
       if (!camera_row(p, o, J, r, &k)) continue;
       for (int a = 0; a < block_; ++a)
-        scores(index(obs_.camera[o], a), obs_.cluster[p]) += k * (J[a] * r[0] + J[kBlock + a] * r[1]);
+        scores(index(obs_.camera[o], a), label) += k * (J[a] * r[0] + J[kBlock + a] * r[1]);
     }
   }
 

@@ -40,7 +40,7 @@ struct Reconstruction {
 struct Rows {
   std::vector<std::size_t> point;  // (f * J + j) of each row
   std::vector<std::int64_t> offset{0};
-  std::vector<std::int32_t> camera, cluster;
+  std::vector<std::int32_t> camera, cluster, joint;
   std::vector<double> xy, weight, points;
 };
 
@@ -57,7 +57,7 @@ Rows collect_rows(const BodyViews& views, const Reconstruction& r, double gate_p
   const std::vector<int> list = placed_list(r);
   std::vector<std::int32_t> rank(views.C, -1);
   for (std::size_t k = 0; k < list.size(); ++k) rank[list[k]] = static_cast<std::int32_t>(k);
-  const std::size_t clusters = std::min<std::size_t>(views.F, 120);
+  const std::size_t clusters = std::min<std::size_t>(views.F, 50);
   detail::View seen[64];
   for (std::size_t f = 0; f < views.F; ++f)
     for (std::size_t j = 0; j < views.J; ++j) {
@@ -79,6 +79,7 @@ Rows collect_rows(const BodyViews& views, const Reconstruction& r, double gate_p
       rows.point.push_back(f * views.J + j);
       rows.offset.push_back(static_cast<std::int64_t>(rows.camera.size()));
       rows.cluster.push_back(static_cast<std::int32_t>(f * clusters / views.F));
+      rows.joint.push_back(static_cast<std::int32_t>(j));
       rows.points.insert(rows.points.end(), X, X + 3);
     }
   return rows;
@@ -128,6 +129,7 @@ BundleResult adjust(const BodyViews& views, Reconstruction& r, const Adjustment&
   obs.xy = rows.xy.data();
   obs.weight = rows.weight.data();
   obs.cluster = a.covariance ? rows.cluster.data() : nullptr;
+  obs.group = a.covariance ? rows.joint.data() : nullptr;
   BundleOptions options;
   options.loss = a.loss;
   options.loss_scale_px = a.scale_px;

@@ -5,8 +5,9 @@
 /// one per free focal length). Residuals are in pixels, through the full camera model of camera.h. The gauge (place,
 /// attitude and size of the world) is held by inner constraints: the cameras take no step along its seven directions.
 ///
-/// Sources: B. Triggs et al., "Bundle adjustment - a modern synthesis", 1999 (sections 4.3, 6.1, 9.2); the cluster
-/// covariance is the sandwich estimator of Liang & Zeger 1986.
+/// Sources: B. Triggs et al., "Bundle adjustment - a modern synthesis", 1999 (sections 4.3, 6.1, 9.2); the
+/// covariance under correlated errors is the sandwich estimator of Liang & Zeger 1986, for two crossed clusterings that of
+/// Cameron, Gelbach & Miller 2011.
 #pragma once
 
 #include <cstddef>
@@ -39,7 +40,9 @@ struct BundleObservations {
   const std::int32_t* camera = nullptr;        // (M) camera index
   const double* xy = nullptr;                  // (M, 2) px
   const double* weight = nullptr;              // (M) inverse relative variance; null: all one; 0: not used
-  const std::int32_t* cluster = nullptr;       // (num_points) errors within a cluster may be correlated; null: none
+  const std::int32_t* cluster = nullptr;       // (num_points) errors within a cluster may be correlated (a stretch of
+                                               // time); null: none
+  const std::int32_t* group = nullptr;         // (num_points) a second, crossed clustering (the joint); null: none
 };
 
 struct BundleResult {

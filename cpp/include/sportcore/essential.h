@@ -21,7 +21,7 @@ namespace sportcore {
 struct EssentialOptions {
   double max_residual_px = 8.0;   // truncation of the Sampson distance [px]
   double confidence = 0.9999;     // probability that one all-inlier sample was drawn
-  int min_iterations = 40;        // minimal samples drawn at least
+  int min_iterations = 120;       // minimal samples drawn at least
   int max_iterations = 1000;      // and at most
   int max_scored_points = 600;    // hypotheses are scored on an even subset of this size; the result on all points
   int max_refine_iterations = 20; // of the closing robust refinement
