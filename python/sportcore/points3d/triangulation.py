@@ -88,9 +88,9 @@ class TriangulateResult:
     xyz: Any
     status: Any
     n_views: Any
-    covariance: Any | None
-    residual_px: Any | None
-    inlier: Any | None
+    covariance: Any
+    residual_px: Any
+    inlier: Any
     sigma_px: float | None
 
 
