@@ -76,7 +76,7 @@ class SyncOptions:
         resample: allow frame rates that differ by more than ``fps_tolerance``: positions are then interpolated at the
             times of the common base, only between observed samples at most ``max_gap_s`` apart, with a lower score.
         fps_tolerance: relative difference of frame rates that counts as equal.
-        trim: cut all cameras to their common time, however much that is; without it only up to
+        trim: cut all cameras to their common time even where the lengths of the videos differ by more than
             ``length_tolerance``.
         length_tolerance: relative difference of durations that is trimmed without asking.
         offsets: "auto" measures how late each camera looks and applies it where the evidence is clear; "none" does
@@ -228,9 +228,9 @@ def align_cameras(
     lost = max(durations) - frames / fps
     if lost > 1.5 / fps:
         text = ", ".join(f"{name} {d:.2f} s" for name, d in zip(names, durations, strict=True))
-        if lost > opt.length_tolerance * max(durations) and not opt.trim:
+        if max(durations) - min(durations) > opt.length_tolerance * max(durations) and not opt.trim:
             raise InputError(
-                f"The cameras cover different times: {text}; {frames / fps:.2f} s in common.",
+                f"The videos have different lengths: {text}; {frames / fps:.2f} s in common.",
                 "Check that the videos belong together, or cut them to the common time with trim = true under [sync].",
             )
         notes.append(f"Cut to the common {frames / fps:.2f} s (lengths: {text}).")
@@ -358,7 +358,7 @@ def _decide(
     notes: list[str],
     warnings: list[str],
 ) -> dict[str, float]:
-    """Which measured offsets are applied: larger than half a frame and than three of their sigmas."""
+    """Which measured offsets are applied: larger than three quarters of a frame and than four of their sigmas."""
     applied = dict.fromkeys(names, 0.0)
     for name in names[1:]:
         offset, sigma = measured[name], sigmas[name]
@@ -366,7 +366,7 @@ def _decide(
             why = sorted({p.reason for p in pairs if name in (p.a, p.b) and p.reason})
             reason = "; ".join(why) or "not linked"
             notes.append(f"{name}: its lateness could not be measured ({reason}); left as it is.")
-        elif abs(offset) > max(0.5 / fps, 3 * sigma):
+        elif abs(offset) > max(0.75 / fps, 4 * sigma):
             applied[name] = offset
             warnings.append(
                 f"{name} looks {abs(offset) * 1000:.0f} ms {'later' if offset > 0 else 'earlier'} than {names[0]} "
