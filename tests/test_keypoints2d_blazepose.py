@@ -72,7 +72,8 @@ class StandInFinder:
 class StandInNet:
     """Sees the disc nearest to the middle of the region; pixel (0, 0) of the image orders mischief.
 
-    1: mixes people up unless the region is centred on one. 2: believes in a person where there is none.
+    1: mixes people up unless the region is centred on one. 2: believes in a person where there is
+    none. 3: the same, and lets it walk on to the right.
     """
 
     def __init__(self, path: Path, *, num_threads: int | None = None) -> None:
@@ -93,8 +94,10 @@ class StandInNet:
         centre, radius = (seen[0][1], seen[0][2]) if seen else (np.array(region.centre), region.size / 10)
         if mischief == 1 and len(seen) > 1 and seen[0][0] > 1.5:
             centre, radius = seen[-1][1], seen[-1][2]
-        if mischief == 2 and not seen:
+        if mischief in (2, 3) and not seen:
             presence = 0.9
+            if mischief == 3:  # the body goes on to the right
+                centre = centre + (20.0, 0.0)
         xy = centre + radius * np.stack([np.linspace(-2, 2, 39), np.linspace(-3, 3, 39)], -1)
         if mirror:
             xy = xy + (2.0, 0.0)
@@ -147,11 +150,31 @@ def test_lost_person_is_missing_and_found_again(stand_ins: dict[str, Path]) -> N
     assert any("no person in 3 of 15 frames (5-7)" in w for w in found.warnings)
 
 
-def test_person_who_leaps_out_of_the_region_is_found_in_the_same_frame(stand_ins: dict[str, Path]) -> None:
-    scenes = [scene((100 if i < 5 else 500, 240, 10, 200)) for i in range(10)]
+def test_person_far_away_is_not_taken_for_the_same_one_at_once(stand_ins: dict[str, Path]) -> None:
+    """Who vanishes here and shows up far away may be somebody else: missing for a second, then followed."""
+    scenes = [scene((100 if i < 5 else 500, 240, 10, 200)) for i in range(45)]
+    found = BlazePose("heavy", **stand_ins).detect_video(film(*scenes), (WIDTH, HEIGHT))
+    lost = np.flatnonzero(~found.present)
+    assert lost[0] == 5 and lost[-1] == 34 and len(lost) == 30
+    np.testing.assert_allclose(centres(found.xy)[35:, 0], 500, atol=2)
+    found = BlazePose("heavy", **stand_ins, patience_s=0.0).detect_video(film(*scenes), (WIDTH, HEIGHT))
+    assert found.present.all(), "without patience there is no gap"
+
+
+def test_person_who_leaps_is_found_in_the_same_frame(stand_ins: dict[str, Path]) -> None:
+    scenes = [scene((100 if i < 5 else 155, 240, 10, 200)) for i in range(10)]
     found = BlazePose("heavy", **stand_ins).detect_video(film(*scenes), (WIDTH, HEIGHT))
     assert found.present.all()
-    np.testing.assert_allclose(centres(found.xy)[5:, 0], 500, atol=2)
+    np.testing.assert_allclose(centres(found.xy)[5:, 0], 155, atol=2)
+
+
+def test_person_who_walks_out_of_the_image_is_gone(stand_ins: dict[str, Path]) -> None:
+    """The network goes on believing in the person beyond the border; the detector does not."""
+    scenes = [scene((600 + 20 * i, 240, 10, 200)) for i in range(6)]
+    for picture in scenes:
+        picture[0, 0, 2] = 3
+    found = BlazePose("heavy", **stand_ins).detect_video(film(*scenes), (WIDTH, HEIGHT))
+    assert found.present[0] and not found.present[-1]
 
 
 def test_nobody_at_all(stand_ins: dict[str, Path]) -> None:
@@ -169,8 +192,8 @@ def test_nobody_at_all(stand_ins: dict[str, Path]) -> None:
         ({"select": "largest"}, 450),
         ({"select": "best"}, 120),
         ({"select": "central"}, 300),
-        ({"near": (460.0, 200.0)}, 450),
-        ({"near": (0.0, 0.0)}, 120),
+        ({"near": (460.0, 220.0)}, 450),
+        ({"near": (110.0, 260.0)}, 120),
     ],
 )
 def test_two_people_are_counted_and_one_is_chosen(
@@ -200,7 +223,7 @@ def test_mix_up_within_the_region_is_undone(stand_ins: dict[str, Path]) -> None:
     scenes[4][0, 0, 2] = 1
     found = BlazePose("heavy", **stand_ins).detect_video(film(*scenes), (WIDTH, HEIGHT))
     np.testing.assert_allclose(centres(found.xy)[:, 0], [200 + 4 * i for i in range(6)], atol=5)
-    assert any("jumped" in w and "(frames 4)" in w for w in found.warnings)
+    assert any("went astray" in w and "(frames 4)" in w for w in found.warnings)
 
 
 def test_track_that_drifted_onto_nothing_is_given_up(stand_ins: dict[str, Path]) -> None:
@@ -208,9 +231,9 @@ def test_track_that_drifted_onto_nothing_is_given_up(stand_ins: dict[str, Path])
     scenes = [scene((100, 240, 10, 200))] + [scene((500, 240, 10, 200)) for _ in range(14)]
     for picture in scenes[1:]:
         picture[0, 0, 2] = 2
-    found = BlazePose("heavy", **stand_ins, check_every=5).detect_video(film(*scenes), (WIDTH, HEIGHT))
-    np.testing.assert_allclose(centres(found.xy)[5:, 0], 500, atol=2)
-    assert any("found anew" in w for w in found.warnings)
+    found = BlazePose("heavy", **stand_ins, check_every=5, patience_s=0.1).detect_video(film(*scenes), (WIDTH, HEIGHT))
+    assert not found.present[1:4].any() and np.isnan(found.xy[1:4]).all()
+    np.testing.assert_allclose(centres(found.xy)[-5:, 0], 500, atol=2)
 
 
 def test_joints_outside_the_image_are_missing(stand_ins: dict[str, Path]) -> None:

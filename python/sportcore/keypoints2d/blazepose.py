@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 SELECT = ("largest", "best", "central")
 N_JOINTS = 33
+MIN_JOINTS = 4  # fewer believable joints in the image are not a person
 
 
 class BlazePose:
@@ -41,9 +42,10 @@ class BlazePose:
         person_path: person detector (TFLite) instead of the cached one.
         num_threads: threads of the engine; None uses all cores.
         select: whom to follow at the start: the ``"largest"``, the ``"best"`` scored, or the most ``"central"``.
-        near: (x, y) px; follow the person nearest to this point instead (several people in view).
+        near: (x, y) px; follow the person at this point instead (several people in view).
         min_person_score: detections below are not counted as people.
         min_presence: below this the person counts as lost and is searched for again.
+        patience_s: so long after the person was lost nobody farther away is taken for the same person.
         check_every: frames between two looks of the person detector while tracking; 0 never looks.
         search_small: where nobody is found, look into tiles of the image for small people.
         flip_average: run the mirrored crop too and average: half the speed, steadier (bone lengths on the demo vary
@@ -73,6 +75,7 @@ class BlazePose:
         near: tuple[float, float] | None = None,
         min_person_score: float = 0.5,
         min_presence: float = 0.5,
+        patience_s: float = 1.0,
         check_every: int = 10,
         search_small: bool = True,
         flip_average: bool = False,
@@ -88,8 +91,10 @@ class BlazePose:
             raise InputError(f"BlazePose has no variant {variant!r}.", "Use heavy, full or lite.")
         if select not in SELECT:
             raise InputError(f"Unknown select={select!r}.", f"Use one of {', '.join(SELECT)}.")
-        if not (0 < min_person_score < 1 and 0 < min_presence < 1 and check_every >= 0):
-            raise InputError("min_person_score and min_presence lie between 0 and 1, check_every is not negative.")
+        if not (0 < min_person_score < 1 and 0 < min_presence < 1 and check_every >= 0 and patience_s >= 0):
+            raise InputError(
+                "min_person_score and min_presence lie between 0 and 1; check_every and patience_s are not negative."
+            )
         self.name = f"blazepose-{variant}"
         files = []
         for given, name in ((landmarks_path, self.name), (person_path, "blazepose-person")):
@@ -104,12 +109,13 @@ class BlazePose:
         self._net = LandmarkNet(files[0], num_threads=num_threads)
         self._finder = PersonDetector(files[1], min_score=min_person_score, num_threads=num_threads)
         self._select, self._near = select, near
-        self._min_presence, self._check_every = min_presence, check_every
+        self._min_presence, self._check_every, self._patience_s = min_presence, check_every, patience_s
         self._search_small, self._flip = search_small, flip_average
         self._world, self._masks, self._keep_outside = world, masks, keep_outside
         marks = ",".join(weights.file_sha256(f)[:12] for f in files)
         self.version = (
-            f"2;{marks};select={select};near={near};person={min_person_score};presence={min_presence};check={check_every};"
+            f"3;{marks};select={select};near={near};person={min_person_score};presence={min_presence};"
+            f"patience={patience_s};check={check_every};"
             f"small={search_small};flip={flip_average};world={world};masks={masks};outside={keep_outside}"
         )
 
@@ -120,6 +126,7 @@ class BlazePose:
         out = Collector(self.skeleton, image_size, frames, progress, keep_outside=self._keep_outside)
         state = _Track()
         for number, frame in enumerate(frames):
+            state.now_s = frame.time_s
             found, people = self._step(frame.image_rgb, state, number)
             count = None if people is None else len(people)
             if found is None:
@@ -137,7 +144,7 @@ class BlazePose:
             )
         if state.switched:
             out.warnings.append(
-                f"the followed region jumped and was found anew (frames {spans(np.array(state.switched))})"
+                f"the followed region went astray and was set right (frames {spans(np.array(state.switched))})"
             )
         return out.result()
 
@@ -159,22 +166,23 @@ class BlazePose:
         people: list[Person] | None = None
         if state.region is not None:
             found = self._look(image, state.region)
-            if found.presence < self._min_presence:
+            if found.presence < self._min_presence or _in_view(found, image.shape) < MIN_JOINTS:
                 found = None
             elif _jumped(state.region, found.next_region):
                 found, people = self._doubt(image, state, number, found)
             elif self._check_every and number - state.checked >= self._check_every:
                 people = self._finder.detect(image)
                 found = self._verify(image, state, number, found, people)
+                if found is None:  # a phantom: better missing than somebody else
+                    state.lost()
         if found is None:
             found, people = self._find(image, state, number, people)
         if people is not None:
             state.checked = number
         if found is None:
-            state.region = None
+            state.lost()
         else:
-            state.region = state.last = found.next_region
-            state.last_seen = number
+            state.seen(found.next_region)
         return found, people
 
     def _look(self, image: np.ndarray, region: Region) -> Landmarks:
@@ -242,15 +250,16 @@ class BlazePose:
         return _Settled(found, motion)
 
     def _ranked(self, people: list[Person], state: _Track, shape: tuple[int, ...], number: int) -> list[Person]:
-        """Whom to try first: near where the person was lost less than a second ago, else as ``select`` says."""
+        """Whom to try first: for a while only near where the person was lost, then as ``near`` or ``select`` say."""
         last = state.last
-        if last is not None and number - state.last_seen <= 30:
-            near = [p for p in people if _distance(p.region, last) < 1.0]
-            if near:
-                return sorted(near, key=lambda p: _distance(p.region, last))
+        away_s = state.now_s - state.last_seen_s
+        if last is not None and away_s <= self._patience_s:
+            near = [p for p in people if _distance(p.region, last) < 0.6 + 0.5 * away_s]
+            return sorted(near, key=lambda p: _distance(p.region, last))
         if self._near is not None:
             goal = self._near
-            return sorted(people, key=lambda p: math.dist(p.region.centre, goal))
+            near = [p for p in people if math.dist(p.region.centre, goal) < 0.5 * p.region.size]
+            return sorted(near, key=lambda p: math.dist(p.region.centre, goal))
         middle = (shape[1] / 2.0, shape[0] / 2.0)
         keys = {
             "largest": lambda p: -p.region.size,
@@ -275,24 +284,26 @@ class BlazePose:
 
     def _verify(
         self, image: np.ndarray, state: _Track, number: int, found: Landmarks, people: list[Person]
-    ) -> Landmarks:
-        """Does the person detector see the same person, the same way up? If not, look there, and take the better."""
+    ) -> Landmarks | None:
+        """Does the person detector see the same person, the same way up? If not, take the better; None: a phantom.
+
+        Somebody far away never takes over here: the detector often misses an athlete in the air and sees a
+        bystander instead.
+        """
         here = found.next_region
-        near = [p for p in people if _distance(p.region, here) < 0.5]
-        if near:
-            if min(abs(_turn(p.region.angle - here.angle)) for p in near) < 1.0:
-                return found
-            people = near
-        if not people or _quality(found) > 0.8:
+        near = [p for p in people if _distance(p.region, here) < 0.6]
+        if near and min(abs(_turn(p.region.angle - here.angle)) for p in near) < 1.0:
             return found
-        other = self._acquire(image, sorted(people, key=lambda p: _distance(p.region, here)), True)
-        if other is None:
+        if _quality(found) > 0.8:
             return found
         mine = self._settle(image, here, 2)
-        theirs = self._settle(image, other.next_region, 2)
+        other = self._acquire(image, sorted(near, key=lambda p: _distance(p.region, here)), True)
+        theirs = None if other is None else self._settle(image, other.next_region, 2)
         if theirs is not None and (mine is None or mine.score < 0.5 * theirs.score):
             state.switched.append(number)
             return other
+        if mine is None or mine.motion > 0.06 or _quality(found) < 0.2:
+            return None
         return found
 
 
@@ -312,12 +323,20 @@ class _Track:
     """What is remembered from frame to frame."""
 
     def __init__(self) -> None:
+        self.now_s = 0.0
         self.region: Region | None = None  # where to look in the next frame
         self.last: Region | None = None  # where the person was last
-        self.last_seen = -1
+        self.last_seen_s = -math.inf
         self.checked = -1
         self.searched = -1
         self.switched: list[int] = []
+
+    def seen(self, region: Region) -> None:
+        self.region = self.last = region
+        self.last_seen_s = self.now_s
+
+    def lost(self) -> None:
+        self.region = None
 
 
 def _distance(a: Region, b: Region) -> float:
@@ -333,6 +352,13 @@ def _jumped(before: Region, after: Region) -> bool:
 def _turn(angle: float) -> float:
     """The same angle in (-pi, pi]."""
     return math.atan2(math.sin(angle), math.cos(angle))
+
+
+def _in_view(found: Landmarks, shape: tuple[int, ...]) -> int:
+    """Joints that lie in the image and are believed in; a person who has walked out of the image has none."""
+    xy = found.xy[:N_JOINTS]
+    inside = (xy >= 0).all(axis=-1) & (xy[:, 0] <= shape[1] - 1) & (xy[:, 1] <= shape[0] - 1)
+    return int(np.sum(inside & ((found.visibility * found.inside)[:N_JOINTS] > 0.3)))
 
 
 def _quality(found: Landmarks) -> float:
