@@ -163,7 +163,6 @@ def _peak(values: Floats, lags: NDArray[np.int64], around: int | None = None) ->
 
 def pair_offset(a: Floats, b: Floats, names: tuple[str, str], step_s: float, max_offset_s: float) -> PairOffset:
     """Lateness of camera b against camera a from their signals (S, N) on one grid of ``step_s`` seconds."""
-    n = a.shape[1]
     common = np.isfinite(a).any(0) & np.isfinite(b).any(0)
     # A short recording cannot tell one stride from the next: look no further than a quarter of it.
     reach = int(min(round(max_offset_s / step_s), common.sum() // 4))
