@@ -166,6 +166,11 @@ def test_missing_joints_carry_their_reason(data: ReportData, page: Page) -> None
     assert player["status_text"]["1"] == "too few views"
 
 
+def test_offsets_between_cameras_are_shown(page: Page) -> None:
+    words = " ".join(page.text)
+    assert "late by ms" in words and "cam02: late by 2 ms" in words and "2.1" in page.text
+
+
 def test_hostile_names_are_shown_not_run() -> None:
     evil = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
     base = session(frames=20, cameras=2)

@@ -49,7 +49,8 @@ def _lead(data: ReportData, mono: Mapping[str, Any], sides: Sequence[str]) -> st
         before, after = (mono[s]["mean"][key] for s in SIDES)
         change = (after / before - 1) * 100 if before else float("nan")
         word = "fell" if change < 0 else "rose"
-        text += f"{METRICS[key]} {word} from {before:.0f} to {after:.0f} mm ({fmt(change, 0)} %) by tuning on it. "
+        numbers = f"from {before:.0f} to {after:.0f} mm ({fmt(change, 0)} %)"
+        text += f"By tuning on this session, {METRICS[key]} {word} {numbers}. "
     return text + "Good: every bar gets shorter. A bar that grows is a joint whose labels were wrong."
 
 
@@ -162,15 +163,17 @@ def _history_chart(history: Sequence[Mapping[str, Any]]) -> Raw:
     losses = [k for k in keys if "loss" in k]
     out: list[Raw] = []
     for group, unit in ((millimetres, "mm"), (losses, "loss")):
-        shown = [k for k in group if any(np.isfinite(r.get(k, np.nan)) for r in rows)][:6]
+        shown = [k for k in group if sum(np.isfinite(r.get(k, np.nan)) for r in rows) > 1][:6]
         if not shown or len(rows) < 2:
             continue
         series = {k: np.array([r.get(k, np.nan) for r in rows]) for k in shown}
         stacked = np.concatenate(list(series.values()))
         top, low = float(np.nanmax(stacked)), float(np.nanmin(stacked))
         pad = 0.08 * max(top - low, 1e-9)
+        whole = range(1, len(rows) + 1, max(1, len(rows) // 8))
+        ticks = [(float(i), str(i)) for i in whole]
         chart = Chart((1, len(rows)), (low - pad, top + pad), height=220, x_label="step of tuning", y_label=unit,
-                      label="History of the tuning")  # fmt: skip
+                      label="History of the tuning", x_ticks=ticks)  # fmt: skip
         for i, (key, values) in enumerate(series.items()):
             chart.line(np.arange(1, len(rows) + 1), values, f"c{i}", pretty(key), dots=len(rows) <= 12)
         out.append(figure(chart.render(), "Tuning, step by step"))

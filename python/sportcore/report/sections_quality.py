@@ -194,7 +194,23 @@ def _sync(data: ReportData) -> Raw:
     if offsets is not None and len(offsets) == len(data.camera_names):
         rows = [[n, fmt(_times(o, 1e3), 1)] for n, o in zip(data.camera_names, offsets, strict=True)]
         parts.append(table(["camera", "time offset ms"], rows))
-    if data.sync:
+    cameras = [_dict(c) for c in data.sync.get("cameras") or ()]
+    if any("offset_s" in c for c in cameras):
+        rows = [
+            [
+                c.get("name", ""),
+                fmt(c.get("frames"), 0),
+                fmt(c.get("fps"), 2),
+                fmt(_times(c.get("offset_s"), 1e3), 1),
+                fmt(_times(c.get("offset_sigma_s"), 1e3), 1),
+            ]
+            for c in cameras
+        ]
+        parts.append(table(["camera", "frames", "per second", "late by ms", "± ms"], rows))
+        parts += [note(str(text)) for text in data.sync.get("notes") or ()]
+        rest = _key_values({k: v for k, v in data.sync.items() if k != "notes"})
+        parts.append(Raw(f"<details><summary>Everything about the synchronisation</summary>{rest}</details>"))
+    elif data.sync:
         parts.append(_key_values(data.sync))
     if len(parts) == 1:
         parts.append(note("Not computed: the cameras were taken to be synchronised."))
