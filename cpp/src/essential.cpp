@@ -4,6 +4,7 @@
 #include <Eigen/Dense>
 #include <algorithm>
 #include <cmath>
+#include <complex>
 
 #include "random.h"
 #include "rotation.h"
@@ -228,11 +229,12 @@ int essential_five_point(const double* x1, const double* x2, double* Eout) {
 
   const Eigen::EigenSolver<Eigen::Matrix<double, 10, 10>> solver(T);
   if (solver.info() != Eigen::Success) return 0;
+  const Eigen::Matrix<std::complex<double>, 10, 10> vectors = solver.eigenvectors();
   int count = 0;
   for (int k = 0; k < 10; ++k) {
-    const auto value = solver.eigenvalues()[k];
+    const std::complex<double> value = solver.eigenvalues()[k];
     if (std::abs(value.imag()) > 1e-10 * (1 + std::abs(value.real()))) continue;
-    const auto v = solver.eigenvectors().col(k);
+    const auto v = vectors.col(k);
     const double scale = v[9].real();
     if (std::abs(scale) < 1e-14) continue;
     Eigen::Matrix<double, 9, 1> E =
