@@ -27,7 +27,7 @@ _GROUP = (0, 0, 1, 2, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 7, 8, 9)
 _N_GROUPS = 10
 # What turns the skeleton that the motion-capture data were retargeted to into the proportions that detectors find on
 # people (long shanks and narrow shoulders there), per group.
-_HUMAN = (1.05, 1.1, 0.87, 1.0, 1.1, 0.9, 1.0, 1.45, 1.05, 1.1)
+_HUMAN = (1.13, 1.12, 0.88, 1.15, 1.25, 0.9, 1.08, 1.55, 1.08, 1.17)
 _HIPS, _SHOULDERS = (1, 4), (11, 14)
 # Bones (named by their child joint) that turn together: legs, shanks, arms, forearms, head.
 _LIMBS = ((2, 3), (3,), (5, 6), (6,), (12, 13), (13,), (15, 16), (16,), (9, 10))
@@ -139,6 +139,10 @@ def _other_definitions(pose: torch.Tensor, generator: torch.Generator, amount: f
     shift[:, [7, 8, 9, 10], 0] = 0  # not sideways
     shift[:, 4] = shift[:, 1] * torch.tensor([-1.0, 1, 1], device=dev)
     shift[:, 14] = shift[:, 11] * torch.tensor([-1.0, 1, 1], device=dev)
+    # Detectors that find ears instead of the vertex put nose and head lower, and the head further to the front.
+    lower = rand(n, 1)
+    shift[:, 9, 1:] += torch.tensor([-0.04, 0.0], device=dev) * lower
+    shift[:, 10, 1:] += torch.tensor([-0.08, 0.15], device=dev) * lower
     frame = _body_frame(pose)
     return out + torch.einsum("ntij,nkj->ntki", frame, shift)
 

@@ -50,6 +50,7 @@ class Lifter(ABC):
         module: the network, (N, T, 17, D) inputs to (N, T, 17, 3) outputs.
         metric: True when :meth:`decode` gives metres (of a person of average size until tuned); False when its scale
             means nothing.
+        metadata: what was stored with the weights (recipe, sport, errors); empty for fresh ones.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Lifter(ABC):
     n_frames: int
     module: torch.nn.Module
     metric: bool
+    metadata: dict[str, Any]
 
     @property
     def device(self) -> torch.device:
