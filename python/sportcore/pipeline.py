@@ -30,7 +30,7 @@ STAGES = (
 
 # Raised when a stage computes something else than before from the same inputs.
 VERSIONS = {
-    "detect": "1", "sync": "1", "clean": "1", "calibrate": "1", "triangulate": "1", "lift": "1", "pseudolabel": "1",
+    "detect": "2", "sync": "1", "clean": "1", "calibrate": "1", "triangulate": "1", "lift": "1", "pseudolabel": "1",
     "finetune": "1", "evaluate": "1", "export": "1", "report": "1",
 }  # fmt: skip
 
@@ -124,6 +124,8 @@ class Road:
         if self._found:
             return self._found
         s = self.session
+        if unknown := sorted(set(s.detect.near) - set(s.videos)):
+            raise InputError(f"[detect] near names {unknown[0]!r}; the cameras are {', '.join(s.videos)}.")
         if s.detect.model == "files":
             missing = [n for n in s.videos if not (s.folder / "keypoints2d" / f"{n}.npz").is_file()]
             if missing:
@@ -143,7 +145,12 @@ class Road:
                     stage, lambda f: steps.load_camera_file(f, source), inputs={"file": self.hashes(source)},
                     options={"model": "files"}, version=VERSIONS["detect"],
                 )  # fmt: skip
-            options = {"start_s": s.detect.start_s, "end_s": s.detect.end_s, "flip": s.detect.flip_average}
+            options = {
+                "start_s": s.detect.start_s,
+                "end_s": s.detect.end_s,
+                "flip": s.detect.flip_average,
+                "near": s.detect.near.get(name),
+            }
             return name, self.store.run(
                 stage,
                 lambda f: steps.detect_camera(f, video, s.detect, model, self._progress(stage), threads),

@@ -11,7 +11,7 @@ The name of a camera is the stem of its video. Everything has a sensible value w
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -82,6 +82,7 @@ class DetectOptions:
         start_s: skip what is before this time of each video.
         end_s: stop at this time.
         people: ``"one"`` refuses videos that often show a second person; ``"follow"`` follows the most visible one.
+        near: camera name -> (x, y) px of the athlete in its first frames, where somebody else is in view as well.
         flip_average: look at the mirrored image too and average (BlazePose; half the speed, a little steadier).
         workers: videos that are looked at at the same time; 0 chooses by the number of processors.
     """
@@ -90,12 +91,16 @@ class DetectOptions:
     start_s: float = 0.0
     end_s: float | None = None
     people: Literal["one", "follow"] = "one"
+    near: Mapping[str, Sequence[float]] = field(default_factory=dict)
     flip_average: bool = False
     workers: int = 0
 
     def __post_init__(self) -> None:
         if self.start_s < 0 or (self.end_s is not None and self.end_s <= self.start_s):
             raise InputError(f"[detect] needs 0 <= start_s < end_s, got {self.start_s} and {self.end_s}.")
+        for name, where in self.near.items():
+            if np.shape(where) != (2,):
+                raise InputError(f"[detect] near: {name} must be [x, y] in px, got {where!r}.")
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def detect_camera(
     start = round(options.start_s * info.fps)
     stop = None if options.end_s is None else round(options.end_s * info.fps)
     reader = VideoReader(video, start=start, stop=stop, num_threads=threads)
-    detector = make_detector(model, **detector_options(options, threads))
+    detector = make_detector(model, **detector_options(options, video.stem, threads))
     found = detector.detect_video(reader, reader.image_size, progress=progress)
     found.require_person(video.name)
     found.save(folder / "detections.npz")
@@ -80,11 +80,14 @@ def prepare_detector(model: str, progress: Progress | None = None) -> tuple[str,
     return model, []
 
 
-def detector_options(options: DetectOptions, threads: int) -> dict[str, Any]:
+def detector_options(options: DetectOptions, camera: str, threads: int) -> dict[str, Any]:
     """What a detector is made with, besides its name."""
     out: dict[str, Any] = {"num_threads": threads}
     if options.model.startswith("blazepose"):
         out["flip_average"] = options.flip_average
+        if camera in options.near:
+            x, y = options.near[camera]
+            out["near"] = (float(x), float(y))
     return out
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..io import write_rig
-from ..io.atomic import load_npz, save_npz, to_jsonable, write_json
+from ..io.atomic import load_npz, read_json, save_npz, to_jsonable, write_json
 from ..io.points3d import write_c3d, write_points3d_npz, write_trc
 from ..skeletons import H36M17
 from ..stages import StageResult
@@ -236,8 +236,9 @@ def _pictures(road: Road, rig: Rig, points: Points3D, keypoints: Any, count: int
     seen = keypoints.observed.any(-1).all(0)
     frames = np.flatnonzero(seen) if seen.any() else np.arange(keypoints.n_frames)
     chosen = frames[np.unique(np.linspace(0, len(frames) - 1, count + 2).astype(int)[1:-1])]
+    offsets = {c["name"]: float(c["applied_offset_s"]) for c in road.sync().info["report"]["cameras"]}
     start_s = road.session.detect.start_s
-    return contact_sheet_jpeg(videos, chosen, keypoints, reproject(points.xyz, rig), start_s=start_s)
+    return contact_sheet_jpeg(videos, chosen, keypoints, reproject(points.xyz, rig), start_s=start_s, offsets_s=offsets)
 
 
 def _report(
@@ -261,7 +262,11 @@ def _report(
                 "before_m": learning.load_lifted(before.folder) if before else None,
                 "after_m": learning.load_lifted(after.folder) if after else None,
                 "metric": bool(before.info.get("metric", True)) if before else True,
-                "history": [dict(r.tuned.info) for r in rounds if r.tuned],
+                "history": [
+                    {"round": k + 1, "history": read_json(r.tuned.file("history.json"))}
+                    for k, r in enumerate(rounds)
+                    if r.tuned
+                ],
             }  # fmt: skip
         data = ReportData.from_results(
             _meta(road, summary), keypoints=keypoints.to_skeleton(H36M17), rig=rig, points=points.to_skeleton(H36M17),
