@@ -93,6 +93,19 @@ def test_overall_size_stays(mocap):
     assert legs_and_trunk.std() / legs_and_trunk.mean() < 0.05
 
 
+def test_proportions_reach_those_of_people(mocap):
+    """Shoulder width over shank length of the data is fixed; with ``proportions`` it spreads to half as much again."""
+
+    def ratio(proportions: float):
+        o = VirtualOptions(definitions=0.0, bone_spread=1e-6, proportions=proportions, noise=None, recombine=0.0)
+        length = bones_of(VirtualSampler(mocap, o, seed=2).motion(200)).norm(dim=-1).mean(1)
+        return length[:, 11] / length[:, 3]
+
+    same, varied = ratio(0.0), ratio(1.0)
+    assert same.std() < 0.01
+    assert varied.min() < same.mean() and varied.max() > 1.6 * same.mean()
+
+
 def test_bones_and_joints_are_inverse():
     pose = torch.from_numpy(walker()[None])
     assert torch.allclose(joints_of(bones_of(pose)), pose, atol=1e-6)

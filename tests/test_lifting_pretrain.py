@@ -116,6 +116,17 @@ def test_a_damaged_checkpoint_is_named(mocap, tmp_path):
         pretrain(mocap, tmp_path, options(steps=2))
 
 
+def test_training_continues_from_given_weights(mocap, tmp_path):
+    first = pretrain(mocap, tmp_path / "a", options(steps=3))
+    o = options(steps=1, lr=0.0, weight_decay=0.0, start=str(first.weights))
+    pretrain(mocap, tmp_path / "b", o)
+    one, two = _weights(tmp_path / "a"), _weights(tmp_path / "b")
+    assert all(torch.allclose(one[k], two[k], atol=1e-7) for k in one)
+    wider = dataclasses.replace(NETWORK, width=48)
+    with pytest.raises(InputError, match="another shape"):
+        pretrain(mocap, tmp_path / "c", dataclasses.replace(o, network=wider))
+
+
 def test_a_time_budget_ends_the_schedule(mocap, tmp_path):
     result = pretrain(mocap, tmp_path, options(steps=10**6, time_budget_s=0.5))
     assert result.steps < 10**5 and 0.5 <= result.seconds < 5
