@@ -247,7 +247,8 @@ def test_threads_do_not_change_a_bit():
     s = Scene(N=900, noise_px=1.0)
     R, t, X = s.disturbed()
     one, two = (
-        _core.adjust_bundle(s.cameras(R, t), X, s.offset, s.camera, s.xy, num_threads=n, max_iterations=5) for n in (1, 2)
+        _core.adjust_bundle(s.cameras(R, t), X, s.offset, s.camera, s.xy, num_threads=n, max_iterations=5)
+        for n in (1, 2)
     )
     assert np.array_equal(one["R"], two["R"]) and np.array_equal(one["points"], two["points"])
 

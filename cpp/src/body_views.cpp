@@ -57,7 +57,8 @@ void refine_point(const View* views, int n, std::uint64_t use, double threshold_
       const double k = v.weight * loss_weight(Loss::kGemanMcClure, ru * ru + rv * rv, threshold_px);
       const double s = v.focal * iz;
       double ju[3], jv[3];
-      for (int a = 0; a < 3; ++a) ju[a] = s * (v.R[a] - u * v.R[6 + a]), jv[a] = s * (v.R[3 + a] - w * v.R[6 + a]);
+      for (int a = 0; a < 3; ++a)
+        ju[a] = s * (v.R[a] - u * v.R[6 + a]), jv[a] = s * (v.R[3 + a] - w * v.R[6 + a]);
       sym3_add_outer(H, ju, k);
       sym3_add_outer(H, jv, k);
       for (int a = 0; a < 3; ++a) g[a] += k * (ju[a] * ru + jv[a] * rv);
@@ -69,8 +70,8 @@ void refine_point(const View* views, int n, std::uint64_t use, double threshold_
   }
 }
 
-double truncated(const View* views, int n, const double* X, double threshold2, double give_up, std::uint64_t* inliers,
-                 int* count) {
+double truncated(const View* views, int n, const double* X, double threshold2, double give_up,
+                 std::uint64_t* inliers, int* count) {
   double cost = 0;
   std::uint64_t bits = 0;
   int found = 0;
@@ -124,14 +125,16 @@ PointEstimate robust_point(const View* views, int n, double threshold_px) {
   if (n > 2 && best.num_inliers < n) {
     for (int a = 0; a < n && best.num_inliers < n; ++a)
       for (int b = a + 1; b < n && best.num_inliers < n; ++b)
-        if (nearest_to_rays(views, rays, n, std::uint64_t{1} << a | std::uint64_t{1} << b, X)) consider(X, 0, 0);
+        if (nearest_to_rays(views, rays, n, std::uint64_t{1} << a | std::uint64_t{1} << b, X))
+          consider(X, 0, 0);
   }
   if (!best.ok) return best;
   std::copy(best.X, best.X + 3, X);
   consider(X, best.inliers, 3);
   for (int a = 0; a < n; ++a)
     for (int b = a + 1; b < n; ++b)
-      if (best.inliers >> a & best.inliers >> b & 1) best.parallax_rad = std::max(best.parallax_rad, angle_between(rays[a], rays[b]));
+      if (best.inliers >> a & best.inliers >> b & 1)
+        best.parallax_rad = std::max(best.parallax_rad, angle_between(rays[a], rays[b]));
   return best;
 }
 
@@ -159,16 +162,16 @@ BodyViews::BodyViews(const BodyObservations& in, std::vector<std::int32_t> frame
 }
 
 int BodyViews::gather(const std::vector<Camera<double>>& cameras, const std::vector<double>& centers,
-                      const std::vector<std::uint8_t>& placed, std::size_t f, std::size_t j, std::uint64_t swap_bits,
-                      View* out) const {
+                      const std::vector<std::uint8_t>& placed, std::size_t f, std::size_t j,
+                      std::uint64_t swap_bits, View* out) const {
   int n = 0;
   for (std::size_t c = 0; c < C; ++c) {
     if (!placed[c]) continue;
     const std::size_t joint = (swap_bits >> c & 1) ? static_cast<std::size_t>(flip[j]) : j;
     const std::size_t s = source(c, f, joint);
     if (!(weight_[s] > 0)) continue;
-    out[n++] = {cameras[c].R, cameras[c].t, centers.data() + 3 * c, x_[2 * s], x_[2 * s + 1], focal[c], weight_[s],
-                static_cast<int>(c)};
+    out[n++] = {cameras[c].R, cameras[c].t, centers.data() + 3 * c, x_[2 * s], x_[2 * s + 1],
+                focal[c],     weight_[s],   static_cast<int>(c)};
   }
   return n;
 }
@@ -183,8 +186,8 @@ std::vector<double> camera_centers(const std::vector<Camera<double>>& cameras) {
 }
 
 Structure build_structure(const BodyViews& views, const std::vector<Camera<double>>& cameras,
-                          const std::vector<std::uint8_t>& placed, double threshold_px, double min_parallax_rad,
-                          int num_threads) {
+                          const std::vector<std::uint8_t>& placed, double threshold_px,
+                          double min_parallax_rad, int num_threads) {
   Structure out;
   out.points.assign(views.F * views.J * 3, nan_value<double>());
   out.inlier.assign(views.C * views.F * views.J, 0);
@@ -213,8 +216,8 @@ Structure build_structure(const BodyViews& views, const std::vector<Camera<doubl
   return out;
 }
 
-std::size_t undo_swaps(BodyViews& views, const std::vector<Camera<double>>& cameras, const std::vector<std::uint8_t>& placed,
-                       double threshold_px, int num_threads) {
+std::size_t undo_swaps(BodyViews& views, const std::vector<Camera<double>>& cameras,
+                       const std::vector<std::uint8_t>& placed, double threshold_px, int num_threads) {
   if (!views.flip) return 0;
   std::vector<std::size_t> paired;
   for (std::size_t j = 0; j < views.J; ++j)
@@ -245,7 +248,8 @@ std::size_t undo_swaps(BodyViews& views, const std::vector<Camera<double>>& came
       if (best < 0.15 * total) continue;  // the frame fits as it is
       const double start = best, span = total;
       std::uint64_t bits = 0;
-      // One camera at a time, best first, until nothing helps; the first placed camera may be the wrong one too.
+      // One camera at a time, best first, until nothing helps; the first placed camera may be the wrong one
+      // too.
       for (std::size_t round = 0; round < active.size(); ++round) {
         std::uint64_t choice = bits;
         double value = best;

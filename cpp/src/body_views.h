@@ -12,11 +12,11 @@ namespace sportcore::detail {
 
 // One ray bundle member: pose of its camera and its image point.
 struct View {
-  const double* R;      // (9) cam_from_world
-  const double* t;      // (3)
-  const double* center; // (3) world
-  double x, y;          // undistorted normalised
-  double focal;         // px
+  const double* R;       // (9) cam_from_world
+  const double* t;       // (3)
+  const double* center;  // (3) world
+  double x, y;           // undistorted normalised
+  double focal;          // px
   double weight;
   int camera;
 };
@@ -30,8 +30,8 @@ struct PointEstimate {
   double parallax_rad = 0.0;  // widest angle between inlier rays
 };
 
-// Point that most views agree on: all views at once when they fit, else the best of all pairs (truncated cost), refined on
-// its inliers. At most 64 views.
+// Point that most views agree on: all views at once when they fit, else the best of all pairs (truncated
+// cost), refined on its inliers. At most 64 views.
 PointEstimate robust_point(const View* views, int n, double threshold_px);
 
 // Squared reprojection distance [px^2] of X in a view; a large number behind the camera.
@@ -56,10 +56,11 @@ class BodyViews {
   const double* normalised(std::size_t s) const { return x_.data() + 2 * s; }
   const double* pixel(std::size_t s) const { return xy_.data() + 2 * s; }
 
-  // Views of joint j in frame f from the cameras that are placed. swap_bits: which cameras to read mirrored on top of the
-  // swaps already undone. Returns their number.
+  // Views of joint j in frame f from the cameras that are placed. swap_bits: which cameras to read mirrored
+  // on top of the swaps already undone. Returns their number.
   int gather(const std::vector<Camera<double>>& cameras, const std::vector<double>& centers,
-             const std::vector<std::uint8_t>& placed, std::size_t f, std::size_t j, std::uint64_t swap_bits, View* out) const;
+             const std::vector<std::uint8_t>& placed, std::size_t f, std::size_t j, std::uint64_t swap_bits,
+             View* out) const;
 
  private:
   std::vector<double> x_, xy_, weight_;
@@ -75,11 +76,11 @@ struct Structure {
 };
 
 Structure build_structure(const BodyViews& views, const std::vector<Camera<double>>& cameras,
-                          const std::vector<std::uint8_t>& placed, double threshold_px, double min_parallax_rad,
-                          int num_threads);
+                          const std::vector<std::uint8_t>& placed, double threshold_px,
+                          double min_parallax_rad, int num_threads);
 
 // Exchanges left and right in camera-frames where that lets the views agree better. Returns how many changed.
-std::size_t undo_swaps(BodyViews& views, const std::vector<Camera<double>>& cameras, const std::vector<std::uint8_t>& placed,
-                       double threshold_px, int num_threads);
+std::size_t undo_swaps(BodyViews& views, const std::vector<Camera<double>>& cameras,
+                       const std::vector<std::uint8_t>& placed, double threshold_px, int num_threads);
 
 }  // namespace sportcore::detail

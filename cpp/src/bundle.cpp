@@ -16,9 +16,9 @@ namespace {
 using MatX = Eigen::MatrixXd;
 using VecX = Eigen::VectorXd;
 
-constexpr std::size_t kChunk = 256;     // points per piece of parallel work
-constexpr int kBatch = 32;              // points per rank update of the reduced system
-constexpr int kBlock = 7;               // unknowns that one observation can touch: pose 6, focal length 1
+constexpr std::size_t kChunk = 256;  // points per piece of parallel work
+constexpr int kBatch = 32;           // points per rank update of the reduced system
+constexpr int kBlock = 7;            // unknowns that one observation can touch: pose 6, focal length 1
 constexpr double kMinConditioning = 1e-10;
 
 struct State {
@@ -132,8 +132,8 @@ class BundleProblem {
     return true;
   }
 
-  // Covariance of the camera unknowns at the last linearisation: from sigma when all errors are independent, else at least
-  // that, grown to the sandwich over the clusters.
+  // Covariance of the camera unknowns at the last linearisation: from sigma when all errors are independent,
+  // else at least that, grown to the sandwich over the clusters.
   std::vector<double> covariance(double sigma_px) {
     MatX S;
     VecX g;
@@ -160,12 +160,15 @@ class BundleProblem {
     }
     if (clusterings) {
       if (clusterings == 2) sum -= independent;
-      // The part of the sandwich that exceeds independent errors; the rest of it is the chance of few clusters.
+      // The part of the sandwich that exceeds independent errors; the rest of it is the chance of few
+      // clusters.
       const Eigen::SelfAdjointEigenSolver<MatX> excess(sum - independent);
-      cov += excess.eigenvectors() * excess.eigenvalues().cwiseMax(0.0).asDiagonal() * excess.eigenvectors().transpose();
+      cov += excess.eigenvectors() * excess.eigenvalues().cwiseMax(0.0).asDiagonal() *
+             excess.eigenvectors().transpose();
     }
     std::vector<double> out(static_cast<std::size_t>(P_) * P_);
-    Eigen::Map<Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>(out.data(), P_, P_) = cov;
+    Eigen::Map<Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>(out.data(), P_, P_) =
+        cov;
     return out;
   }
 
@@ -192,11 +195,14 @@ class BundleProblem {
   }
 
  private:
-  int focal_index(int camera) const { return 6 * C_ + (options_.focal == FocalRefinement::kShared ? 0 : camera); }
+  int focal_index(int camera) const {
+    return 6 * C_ + (options_.focal == FocalRefinement::kShared ? 0 : camera);
+  }
   int index(int camera, int k) const { return k < 6 ? 6 * camera + k : focal_index(camera); }
   double weight(std::int64_t o) const { return obs_.weight ? obs_.weight[o] : 1.0; }
 
-  bool residual(const State& s, std::size_t p, std::int64_t o, double r[2], double* Jp, double* Jc, double* Jf) const {
+  bool residual(const State& s, std::size_t p, std::int64_t o, double r[2], double* Jp, double* Jc,
+                double* Jf) const {
     const Camera<double>& cam = s.cameras[obs_.camera[o]];
     double uv[2];
     if (!project_world(cam, s.points.data() + 3 * p, uv, Jp, Jc)) return false;
@@ -215,7 +221,8 @@ class BundleProblem {
       double cost = 0;
     };
     std::vector<Sums> sums(pieces_);
-    // A point behind a camera costs what a residual of 30 scales costs: no step may go there to save anything.
+    // A point behind a camera costs what a residual of 30 scales costs: no step may go there to save
+    // anything.
     const double behind = loss_value(options_.loss, 900.0 * options_.loss_scale_px * options_.loss_scale_px,
                                      options_.loss_scale_px);
     parallel_for(pieces_, 1, options_.num_threads, [&](std::size_t begin, std::size_t end) {
@@ -286,8 +293,8 @@ class BundleProblem {
     return true;
   }
 
-  // Schur complement S (lower triangle) and reduced gradient g. scores (P, clusters): reduced gradient of the points of
-  // each label.
+  // Schur complement S (lower triangle) and reduced gradient g. scores (P, clusters): reduced gradient of the
+  // points of each label.
   void reduce(double damping, MatX& S, VecX& g, const std::int32_t* labels, MatX* scores) {
     const System& sys = *current_;
     struct Sums {
@@ -327,7 +334,8 @@ class BundleProblem {
           const double l22 = std::sqrt(A[5] - l20 * l20 - l21 * l21);
           const double i00 = 1 / l00, i11 = 1 / l11, i22 = 1 / l22;
           const double* gp = sys.gp.data() + 3 * p;
-          const double y0 = gp[0] * i00, y1 = (gp[1] - l10 * y0) * i11, y2 = (gp[2] - l20 * y0 - l21 * y1) * i22;
+          const double y0 = gp[0] * i00, y1 = (gp[1] - l10 * y0) * i11,
+                       y2 = (gp[2] - l20 * y0 - l21 * y1) * i22;
           double* z0 = Z.data() + static_cast<std::ptrdiff_t>(3 * filled) * P_;
           double* z1 = z0 + P_;
           double* z2 = z1 + P_;
@@ -388,7 +396,8 @@ class BundleProblem {
     if (weight(o) <= 0 || !residual(state_, p, o, r, nullptr, Jc, block_ == 7 ? Jf : nullptr)) return false;
     for (int i = 0; i < 6; ++i) J[i] = Jc[i], J[kBlock + i] = Jc[6 + i];
     if (block_ == 7) J[6] = Jf[0], J[kBlock + 6] = Jf[1];
-    *k = weight(o) * loss_weight(options_.loss, weight(o) * (r[0] * r[0] + r[1] * r[1]), options_.loss_scale_px);
+    *k = weight(o) *
+         loss_weight(options_.loss, weight(o) * (r[0] * r[0] + r[1] * r[1]), options_.loss_scale_px);
     return true;
   }
 
@@ -397,8 +406,8 @@ class BundleProblem {
     MatX N = MatX::Zero(P_, 7);
     for (int c = 0; c < C_; ++c) {
       const Eigen::Map<const Eigen::Matrix<double, 3, 3, Eigen::RowMajor>> R(s.cameras[c].R);
-      N.block<3, 3>(6 * c, 0) = R;       // rotation of the world: w = -R theta
-      N.block<3, 3>(6 * c + 3, 3) = R;   // translation: dt = -R a
+      N.block<3, 3>(6 * c, 0) = R;      // rotation of the world: w = -R theta
+      N.block<3, 3>(6 * c + 3, 3) = R;  // translation: dt = -R a
       N.block<3, 1>(6 * c + 3, 6) = Eigen::Map<const Eigen::Vector3d>(s.cameras[c].t);
     }
     const Eigen::HouseholderQR<MatX> qr(N);
@@ -419,14 +428,16 @@ class BundleProblem {
 BundleResult adjust_bundle(Camera<double>* cameras, std::size_t num_cameras, double* points,
                            const BundleObservations& obs, const BundleOptions& options) {
   require(num_cameras >= 2, "Bundle adjustment needs at least two cameras.");
-  require(obs.num_points > 0 && obs.point_offset && obs.camera && obs.xy, "Bundle adjustment needs observations.");
+  require(obs.num_points > 0 && obs.point_offset && obs.camera && obs.xy,
+          "Bundle adjustment needs observations.");
   require(options.loss_scale_px > 0, "loss_scale_px must be positive.");
   require(obs.point_offset[0] == 0, "point_offset must start at 0.");
   for (std::size_t p = 0; p < obs.num_points; ++p)
     require(obs.point_offset[p + 1] >= obs.point_offset[p], "point_offset must not decrease.");
   for (std::int64_t o = 0; o < obs.point_offset[obs.num_points]; ++o) {
     require(obs.camera[o] >= 0 && obs.camera[o] < static_cast<std::int64_t>(num_cameras),
-            "Observation " + std::to_string(o) + " names camera " + std::to_string(obs.camera[o]) + ", which is not there.");
+            "Observation " + std::to_string(o) + " names camera " + std::to_string(obs.camera[o]) +
+                ", which is not there.");
     require(is_finite(obs.xy[2 * o]) && is_finite(obs.xy[2 * o + 1]),
             "Observation " + std::to_string(o) + " is not finite.", "Leave missing observations out.");
   }

@@ -85,7 +85,8 @@ Rows collect_rows(const BodyViews& views, const Reconstruction& r, double gate_p
   return rows;
 }
 
-// Robust deviation of one coordinate: Rayleigh median of the residuals, each freed of the point's three unknowns.
+// Robust deviation of one coordinate: Rayleigh median of the residuals, each freed of the point's three
+// unknowns.
 double robust_sigma(const BodyViews& views, const Reconstruction& r) {
   const std::vector<double> centers = detail::camera_centers(r.cameras);
   std::vector<double> all;
@@ -146,9 +147,11 @@ BundleResult adjust(const BodyViews& views, Reconstruction& r, const Adjustment&
   return out;
 }
 
-// ---- pairs -----------------------------------------------------------------------------------------------------
+// ---- pairs
+// -----------------------------------------------------------------------------------------------------
 
-CameraPair estimate_pair(const BodyViews& views, int a, int b, double threshold_px, const CalibrateOptions& options) {
+CameraPair estimate_pair(const BodyViews& views, int a, int b, double threshold_px,
+                         const CalibrateOptions& options) {
   CameraPair pair;
   pair.first = a, pair.second = b;
   std::vector<double> x1, x2, w;
@@ -176,8 +179,8 @@ CameraPair estimate_pair(const BodyViews& views, int a, int b, double threshold_
   return pair;
 }
 
-Reconstruction start_from(const BodyViews& views, const BodyObservations& in, const CameraPair& pair, double threshold_px,
-                          const CalibrateOptions& options) {
+Reconstruction start_from(const BodyViews& views, const BodyObservations& in, const CameraPair& pair,
+                          double threshold_px, const CalibrateOptions& options) {
   Reconstruction r;
   r.placed.assign(views.C, 0);
   for (std::size_t c = 0; c < views.C; ++c) {
@@ -189,11 +192,13 @@ Reconstruction start_from(const BodyViews& views, const BodyObservations& in, co
   std::copy(pair.R, pair.R + 9, r.cameras[pair.second].R);
   std::copy(pair.t, pair.t + 3, r.cameras[pair.second].t);
   r.placed[pair.first] = r.placed[pair.second] = 1;
-  r.structure = detail::build_structure(views, r.cameras, r.placed, threshold_px, options.min_parallax_rad, options.num_threads);
+  r.structure = detail::build_structure(views, r.cameras, r.placed, threshold_px, options.min_parallax_rad,
+                                        options.num_threads);
   return r;
 }
 
-ResectionResult resect(const BodyViews& views, const Reconstruction& r, int camera, double threshold_px, std::uint64_t seed) {
+ResectionResult resect(const BodyViews& views, const Reconstruction& r, int camera, double threshold_px,
+                       std::uint64_t seed) {
   std::vector<double> X, x, w;
   for (std::size_t f = 0; f < views.F; ++f)
     for (std::size_t j = 0; j < views.J; ++j) {
@@ -220,7 +225,8 @@ void place(Reconstruction& r, int camera, const ResectionResult& pose) {
 // Adds every camera that can be added, the surest first, adjusting as the set grows.
 void grow(const BodyViews& views, Reconstruction& r, double threshold_px, const CalibrateOptions& options) {
   const auto rebuild = [&] {
-    r.structure = detail::build_structure(views, r.cameras, r.placed, threshold_px, options.min_parallax_rad, options.num_threads);
+    r.structure = detail::build_structure(views, r.cameras, r.placed, threshold_px, options.min_parallax_rad,
+                                          options.num_threads);
   };
   Adjustment quick;
   quick.scale_px = 0.5 * threshold_px;
@@ -246,8 +252,10 @@ void grow(const BodyViews& views, Reconstruction& r, double threshold_px, const 
   }
 }
 
-// How badly the cameras outside the pair are explained by its points: mean truncated cost, 1 for a camera that fails.
-double third_view_cost(const BodyViews& views, const Reconstruction& r, double threshold_px, const CalibrateOptions& options) {
+// How badly the cameras outside the pair are explained by its points: mean truncated cost, 1 for a camera
+// that fails.
+double third_view_cost(const BodyViews& views, const Reconstruction& r, double threshold_px,
+                       const CalibrateOptions& options) {
   double sum = 0;
   int n = 0;
   for (std::size_t c = 0; c < views.C; ++c) {
@@ -307,7 +315,8 @@ std::vector<std::int32_t> select_frames(const BodyObservations& in, int max_fram
   std::int64_t bin = -1;
   double position = 0;
   for (std::int32_t t : usable) {
-    const std::int64_t here = std::min<std::int64_t>(max_frames - 1, static_cast<std::int64_t>(position * max_frames));
+    const std::int64_t here =
+        std::min<std::int64_t>(max_frames - 1, static_cast<std::int64_t>(position * max_frames));
     if (here != bin) {
       out.push_back(t);
       bin = here;
@@ -319,10 +328,11 @@ std::vector<std::int32_t> select_frames(const BodyObservations& in, int max_fram
   return out;
 }
 
-std::vector<std::uint8_t> find_swaps(const BodyObservations& in, const Camera<double>* cameras, double threshold_px,
-                                     int num_threads) {
+std::vector<std::uint8_t> find_swaps(const BodyObservations& in, const Camera<double>* cameras,
+                                     double threshold_px, int num_threads) {
   require(in.num_cameras >= 2 && in.num_cameras <= 64, "Swaps are looked for between 2 to 64 cameras.");
-  require(in.xy && in.weight && in.lens && in.flip && cameras, "find_swaps needs keypoints, weights, lenses and pairs.");
+  require(in.xy && in.weight && in.lens && in.flip && cameras,
+          "find_swaps needs keypoints, weights, lenses and pairs.");
   require(threshold_px > 0, "threshold_px must be positive.");
   std::vector<std::int32_t> frames(in.num_frames);
   std::iota(frames.begin(), frames.end(), 0);
@@ -357,7 +367,8 @@ CalibrateResult calibrate_bodies(const BodyObservations& in, const CalibrateOpti
   if (result.frames.empty()) return result;
   std::vector<std::int32_t> start_frames;
   const std::size_t n_start = std::min<std::size_t>(result.frames.size(), options.max_start_frames);
-  for (std::size_t k = 0; k < n_start; ++k) start_frames.push_back(result.frames[k * result.frames.size() / n_start]);
+  for (std::size_t k = 0; k < n_start; ++k)
+    start_frames.push_back(result.frames[k * result.frames.size() / n_start]);
   BodyViews start(in, start_frames, options.num_threads);
 
   // Pairwise geometry of all pairs.
@@ -370,11 +381,13 @@ CalibrateResult calibrate_bodies(const BodyObservations& in, const CalibrateOpti
     }
   parallel_for(result.pairs.size(), 1, options.num_threads, [&](std::size_t begin, std::size_t end) {
     for (std::size_t k = begin; k < end; ++k)
-      result.pairs[k] = estimate_pair(start, result.pairs[k].first, result.pairs[k].second, 0.5 * threshold, options);
+      result.pairs[k] =
+          estimate_pair(start, result.pairs[k].first, result.pairs[k].second, 0.5 * threshold, options);
   });
   lap(0);
 
-  // Candidates by inliers and parallax (small and near-opposite angles fix depth badly), judged by the other views.
+  // Candidates by inliers and parallax (small and near-opposite angles fix depth badly), judged by the other
+  // views.
   std::vector<std::size_t> order;
   std::vector<double> merit(result.pairs.size(), 0.0);
   for (std::size_t k = 0; k < result.pairs.size(); ++k) {
@@ -384,7 +397,8 @@ CalibrateResult calibrate_bodies(const BodyObservations& in, const CalibrateOpti
     order.push_back(k);
   }
   if (order.empty()) return result;
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return merit[a] > merit[b]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return merit[a] > merit[b]; });
   if (order.size() > 8) order.resize(8);
   std::vector<double> judged(order.size(), 0.0);
   if (C > 2) {
@@ -399,7 +413,8 @@ CalibrateResult calibrate_bodies(const BodyObservations& in, const CalibrateOpti
   }
   std::vector<std::size_t> rank(order.size());
   std::iota(rank.begin(), rank.end(), std::size_t{0});
-  std::stable_sort(rank.begin(), rank.end(), [&](std::size_t a, std::size_t b) { return judged[a] < judged[b]; });
+  std::stable_sort(rank.begin(), rank.end(),
+                   [&](std::size_t a, std::size_t b) { return judged[a] < judged[b]; });
 
   // Grow from the best; when cameras stay out or little fits, from the next ones too, and keep the best.
   Reconstruction best;
@@ -419,8 +434,8 @@ CalibrateResult calibrate_bodies(const BodyObservations& in, const CalibrateOpti
 
   // First adjustments on the start frames; the scale of the loss comes down with the residuals.
   const auto rebuild = [&](const BodyViews& views, double px) {
-    best.structure =
-        detail::build_structure(views, best.cameras, best.placed, px, options.min_parallax_rad, options.num_threads);
+    best.structure = detail::build_structure(views, best.cameras, best.placed, px, options.min_parallax_rad,
+                                             options.num_threads);
   };
   rebuild(start, threshold);
   best.sigma_px = std::max(robust_sigma(start, best), 1e-3);
@@ -433,7 +448,8 @@ CalibrateResult calibrate_bodies(const BodyObservations& in, const CalibrateOpti
     a.focal = options.focal;
     adjust(start, best, a, options.num_threads);
     if (round == 0 && options.undo_swaps)
-      detail::undo_swaps(start, best.cameras, best.placed, std::min(threshold, 5 * best.sigma_px), options.num_threads);
+      detail::undo_swaps(start, best.cameras, best.placed, std::min(threshold, 5 * best.sigma_px),
+                         options.num_threads);
     rebuild(start, std::min(threshold, 6 * best.sigma_px));
     const double sigma = std::max(robust_sigma(start, best), 1e-3);
     const bool settled = sigma > 0.9 * best.sigma_px && round > 0;
@@ -445,7 +461,8 @@ CalibrateResult calibrate_bodies(const BodyObservations& in, const CalibrateOpti
   // All chosen frames.
   BodyViews views(in, result.frames, options.num_threads);
   if (options.undo_swaps)
-    detail::undo_swaps(views, best.cameras, best.placed, std::min(threshold, 5 * best.sigma_px), options.num_threads);
+    detail::undo_swaps(views, best.cameras, best.placed, std::min(threshold, 5 * best.sigma_px),
+                       options.num_threads);
   rebuild(views, std::min(threshold, 6 * best.sigma_px));
   best.sigma_px = std::max(robust_sigma(views, best), 1e-3);
   lap(2);
@@ -468,8 +485,9 @@ CalibrateResult calibrate_bodies(const BodyObservations& in, const CalibrateOpti
   rebuild(views, std::min(threshold, 5 * best.sigma_px));
   if (options.probe_focal) {  // on the start frames: enough to tell, and cheap
     Reconstruction probe = best;
-    probe.structure = detail::build_structure(start, probe.cameras, probe.placed, std::min(threshold, 6 * best.sigma_px),
-                                              options.min_parallax_rad, options.num_threads);
+    probe.structure =
+        detail::build_structure(start, probe.cameras, probe.placed, std::min(threshold, 6 * best.sigma_px),
+                                options.min_parallax_rad, options.num_threads);
     a.focal = FocalRefinement::kShared;
     a.loss = Loss::kCauchy;
     a.scale_px = std::min(3 * best.sigma_px, 0.5 * threshold);

@@ -18,26 +18,29 @@ using Mat3 = Eigen::Matrix<double, 3, 3, Eigen::RowMajor>;
 using Vec3 = Eigen::Vector3d;
 using detail::skew;
 
-// Polynomials in (x, y, z): degree 1 over (x, y, z, 1), degree 2 and 3 in graded reverse order, see multiply().
+// Polynomials in (x, y, z): degree 1 over (x, y, z, 1), degree 2 and 3 in graded reverse order, see
+// multiply().
 using Poly1 = Eigen::Matrix<double, 4, 1>;
 using Poly2 = Eigen::Matrix<double, 10, 1>;  // x2 xy y2 xz yz z2 x y z 1
 using Poly3 = Eigen::Matrix<double, 20, 1>;  // x3 x2y xy2 y3 x2z xyz y2z xz2 yz2 z3 | Poly2
 
 Poly2 multiply(const Poly1& a, const Poly1& b) {
   Poly2 p;
-  p << a[0] * b[0], a[0] * b[1] + a[1] * b[0], a[1] * b[1], a[0] * b[2] + a[2] * b[0], a[1] * b[2] + a[2] * b[1],
-      a[2] * b[2], a[0] * b[3] + a[3] * b[0], a[1] * b[3] + a[3] * b[1], a[2] * b[3] + a[3] * b[2], a[3] * b[3];
+  p << a[0] * b[0], a[0] * b[1] + a[1] * b[0], a[1] * b[1], a[0] * b[2] + a[2] * b[0],
+      a[1] * b[2] + a[2] * b[1], a[2] * b[2], a[0] * b[3] + a[3] * b[0], a[1] * b[3] + a[3] * b[1],
+      a[2] * b[3] + a[3] * b[2], a[3] * b[3];
   return p;
 }
 
 Poly3 multiply(const Poly2& q, const Poly1& b) {
   Poly3 p;
-  p << q[0] * b[0], q[0] * b[1] + q[1] * b[0], q[1] * b[1] + q[2] * b[0], q[2] * b[1], q[0] * b[2] + q[3] * b[0],
-      q[1] * b[2] + q[3] * b[1] + q[4] * b[0], q[2] * b[2] + q[4] * b[1], q[3] * b[2] + q[5] * b[0],
-      q[4] * b[2] + q[5] * b[1], q[5] * b[2], q[0] * b[3] + q[6] * b[0], q[1] * b[3] + q[6] * b[1] + q[7] * b[0],
-      q[2] * b[3] + q[7] * b[1], q[3] * b[3] + q[6] * b[2] + q[8] * b[0], q[4] * b[3] + q[7] * b[2] + q[8] * b[1],
-      q[5] * b[3] + q[8] * b[2], q[6] * b[3] + q[9] * b[0], q[7] * b[3] + q[9] * b[1], q[8] * b[3] + q[9] * b[2],
-      q[9] * b[3];
+  p << q[0] * b[0], q[0] * b[1] + q[1] * b[0], q[1] * b[1] + q[2] * b[0], q[2] * b[1],
+      q[0] * b[2] + q[3] * b[0], q[1] * b[2] + q[3] * b[1] + q[4] * b[0], q[2] * b[2] + q[4] * b[1],
+      q[3] * b[2] + q[5] * b[0], q[4] * b[2] + q[5] * b[1], q[5] * b[2], q[0] * b[3] + q[6] * b[0],
+      q[1] * b[3] + q[6] * b[1] + q[7] * b[0], q[2] * b[3] + q[7] * b[1],
+      q[3] * b[3] + q[6] * b[2] + q[8] * b[0], q[4] * b[3] + q[7] * b[2] + q[8] * b[1],
+      q[5] * b[3] + q[8] * b[2], q[6] * b[3] + q[9] * b[0], q[7] * b[3] + q[9] * b[1],
+      q[8] * b[3] + q[9] * b[2], q[9] * b[3];
   return p;
 }
 
@@ -54,7 +57,8 @@ struct SampsonCost {
 
   double squared(const double* E, std::size_t i) const {
     const double u = x1[2 * i], v = x1[2 * i + 1], p = x2[2 * i], q = x2[2 * i + 1];
-    const double a0 = E[0] * u + E[1] * v + E[2], a1 = E[3] * u + E[4] * v + E[5], a2 = E[6] * u + E[7] * v + E[8];
+    const double a0 = E[0] * u + E[1] * v + E[2], a1 = E[3] * u + E[4] * v + E[5],
+                 a2 = E[6] * u + E[7] * v + E[8];
     const double b0 = E[0] * p + E[3] * q + E[6], b1 = E[1] * p + E[4] * q + E[7];
     const double n = p * a0 + q * a1 + a2;
     const double d = (b0 * b0 + b1 * b1) * var1 + (a0 * a0 + a1 * a1) * var2;
@@ -62,8 +66,9 @@ struct SampsonCost {
   }
 };
 
-double truncated_cost(const SampsonCost& cost, const double* E, const double* w, const std::vector<std::size_t>& idx,
-                      double threshold2, double give_up, double* inlier_weight) {
+double truncated_cost(const SampsonCost& cost, const double* E, const double* w,
+                      const std::vector<std::size_t>& idx, double threshold2, double give_up,
+                      double* inlier_weight) {
   double sum = 0, inl = 0;
   for (std::size_t k = 0; k < idx.size(); ++k) {
     const double r2 = cost.squared(E, idx[k]);
@@ -114,14 +119,14 @@ double parallax(const Pose2& pose, const double* x1, const double* x2) {
 }
 
 // Robust Levenberg-Marquardt over the five degrees of freedom with the Geman-McClure loss at the given scale.
-Pose2 refine(Pose2 pose, const double* x1, const double* x2, const double* w, const std::vector<std::size_t>& idx,
-             double f1, double f2, double scale_px, int iterations) {
+Pose2 refine(Pose2 pose, const double* x1, const double* x2, const double* w,
+             const std::vector<std::size_t>& idx, double f1, double f2, double scale_px, int iterations) {
   const auto accumulate = [&](const Pose2& p, detail::NormalEquations<5>* equations) {
     double sum = 0;
     Eigen::Matrix<double, 5, 1> J;
     for (std::size_t i : idx) {
-      const double r =
-          sampson_residual_px(p.R.data(), p.t.data(), x1 + 2 * i, x2 + 2 * i, f1, f2, equations ? J.data() : nullptr);
+      const double r = sampson_residual_px(p.R.data(), p.t.data(), x1 + 2 * i, x2 + 2 * i, f1, f2,
+                                           equations ? J.data() : nullptr);
       const double wi = w ? w[i] : 1.0;
       sum += wi * loss_value(Loss::kGemanMcClure, r * r, scale_px);
       if (equations) equations->add(J, r, wi * loss_weight(Loss::kGemanMcClure, r * r, scale_px));
@@ -152,8 +157,8 @@ void tangent_basis(const double t[3], double b[6]) {
   for (int i = 0; i < 3; ++i) b[i] = u[i], b[3 + i] = v[i];
 }
 
-double sampson_residual_px(const double Rp[9], const double tp[3], const double x1[2], const double x2[2], double f1,
-                           double f2, double* jacobian) {
+double sampson_residual_px(const double Rp[9], const double tp[3], const double x1[2], const double x2[2],
+                           double f1, double f2, double* jacobian) {
   const Eigen::Map<const Mat3> R(Rp);
   const Vec3 t(tp[0], tp[1], tp[2]), a(x1[0], x1[1], 1), b(x2[0], x2[1], 1);
   const Vec3 Ra = R * a, Ea = t.cross(Ra);
@@ -213,9 +218,12 @@ int essential_five_point(const double* x1, const double* x2, double* Eout) {
     for (int j = 0; j < 3; ++j)
       M.row(3 * i + j) =
           (multiply(L[i][0], e[0][j]) + multiply(L[i][1], e[1][j]) + multiply(L[i][2], e[2][j])).transpose();
-  const auto minor = [&](int a, int b) { return Poly2(multiply(e[1][a], e[2][b]) - multiply(e[1][b], e[2][a])); };
+  const auto minor = [&](int a, int b) {
+    return Poly2(multiply(e[1][a], e[2][b]) - multiply(e[1][b], e[2][a]));
+  };
   M.row(9) =
-      (multiply(minor(1, 2), e[0][0]) - multiply(minor(0, 2), e[0][1]) + multiply(minor(0, 1), e[0][2])).transpose();
+      (multiply(minor(1, 2), e[0][0]) - multiply(minor(0, 2), e[0][1]) + multiply(minor(0, 1), e[0][2]))
+          .transpose();
 
   const Eigen::Matrix<double, 10, 10> A = M.leftCols<10>();
   const Eigen::Matrix<double, 10, 10> C = A.partialPivLu().solve(M.rightCols<10>());
@@ -237,8 +245,8 @@ int essential_five_point(const double* x1, const double* x2, double* Eout) {
     const auto v = vectors.col(k);
     const double scale = v[9].real();
     if (std::abs(scale) < 1e-14) continue;
-    Eigen::Matrix<double, 9, 1> E =
-        N.col(0) * (v[6].real() / scale) + N.col(1) * (v[7].real() / scale) + N.col(2) * (v[8].real() / scale) + N.col(3);
+    Eigen::Matrix<double, 9, 1> E = N.col(0) * (v[6].real() / scale) + N.col(1) * (v[7].real() / scale) +
+                                    N.col(2) * (v[8].real() / scale) + N.col(3);
     const double norm = E.norm();
     if (!(norm > 0) || !std::isfinite(norm)) continue;
     E *= std::sqrt(2.0) / norm;
@@ -248,11 +256,12 @@ int essential_five_point(const double* x1, const double* x2, double* Eout) {
   return count;
 }
 
-EssentialResult estimate_essential(const double* x1, const double* x2, const double* weight, std::size_t n, double f1,
-                                   double f2, const EssentialOptions& options) {
+EssentialResult estimate_essential(const double* x1, const double* x2, const double* weight, std::size_t n,
+                                   double f1, double f2, const EssentialOptions& options) {
   if (n < 5) throw InputError("estimate_essential: at least 5 correspondences are needed");
   if (!(f1 > 0 && f2 > 0)) throw InputError("estimate_essential: focal lengths must be positive");
-  if (!(options.max_residual_px > 0)) throw InputError("estimate_essential: max_residual_px must be positive");
+  if (!(options.max_residual_px > 0))
+    throw InputError("estimate_essential: max_residual_px must be positive");
   EssentialResult result;
   result.inlier.assign(n, 0);
   std::vector<std::size_t> valid;
@@ -274,7 +283,8 @@ EssentialResult estimate_essential(const double* x1, const double* x2, const dou
   double best = 1e300;
   Pose2 best_pose{Mat3::Identity(), Vec3::UnitX()};
   int needed = options.max_iterations, iteration = 0;
-  for (; iteration < options.max_iterations && (iteration < options.min_iterations || iteration < needed); ++iteration) {
+  for (; iteration < options.max_iterations && (iteration < options.min_iterations || iteration < needed);
+       ++iteration) {
     std::size_t pick[5];
     random.sample(valid.size(), 5, pick);
     double a[10], b[10], E[90];
@@ -292,9 +302,10 @@ EssentialResult estimate_essential(const double* x1, const double* x2, const dou
     if (improved < 0) continue;
     Pose2 four[4];
     factorise(E + 9 * improved, four);
-    // The numerical solution may miss the essential manifold; what counts is the cost of its factorisation, and that of the
-    // local optimisation from there (a few robust steps on the scored points).
-    const Pose2 pose = four[0], local = refine(pose, x1, x2, weight, scored, f1, f2, 0.5 * options.max_residual_px, 6);
+    // The numerical solution may miss the essential manifold; what counts is the cost of its factorisation,
+    // and that of the local optimisation from there (a few robust steps on the scored points).
+    const Pose2 pose = four[0],
+                local = refine(pose, x1, x2, weight, scored, f1, f2, 0.5 * options.max_residual_px, 6);
     bool better = false;
     double inl = 0;
     for (const Pose2& trial : {local, pose}) {
@@ -313,7 +324,8 @@ EssentialResult estimate_essential(const double* x1, const double* x2, const dou
   result.iterations = iteration;
   if (best >= 1e300) return result;
   // Closing refinement on all points: first broad, then at the scale the residuals show.
-  best_pose = refine(best_pose, x1, x2, weight, scored, f1, f2, 0.5 * options.max_residual_px, options.max_refine_iterations);
+  best_pose = refine(best_pose, x1, x2, weight, scored, f1, f2, 0.5 * options.max_residual_px,
+                     options.max_refine_iterations);
   std::vector<double> res;
   {
     const Mat3 E = essential_of(best_pose);

@@ -29,7 +29,8 @@ double squared_px(const Pose& p, const double* X, const double* x, double f) {
 }
 
 double truncated_cost(const Pose& p, const double* X, const double* x, const double* w,
-                      const std::vector<std::size_t>& idx, double f, double threshold2, double give_up, double* inliers) {
+                      const std::vector<std::size_t>& idx, double f, double threshold2, double give_up,
+                      double* inliers) {
   double sum = 0, inl = 0;
   for (std::size_t k = 0; k < idx.size(); ++k) {
     const std::size_t i = idx[k];
@@ -46,8 +47,8 @@ double truncated_cost(const Pose& p, const double* X, const double* x, const dou
   return sum;
 }
 
-Pose refine(Pose pose, const double* X, const double* x, const double* w, const std::vector<std::size_t>& idx, double f,
-            double scale_px, int iterations) {
+Pose refine(Pose pose, const double* X, const double* x, const double* w, const std::vector<std::size_t>& idx,
+            double f, double scale_px, int iterations) {
   const auto accumulate = [&](const Pose& p, detail::NormalEquations<6>* equations) {
     double sum = 0;
     for (std::size_t i : idx) {
@@ -112,15 +113,18 @@ int pose_three_point(const double* P, const double* xy, double* Rout, double* to
     X[i] = Vec3(P[3 * i], P[3 * i + 1], P[3 * i + 2]);
     ray[i] = Vec3(xy[2 * i], xy[2 * i + 1], 1).normalized();
   }
-  // Haralick et al. 1994, section 3.1 (Grunert): sides a, b, c opposite to points 1, 2, 3 and the angles between the rays.
-  const double a2 = (X[1] - X[2]).squaredNorm(), b2 = (X[0] - X[2]).squaredNorm(), c2 = (X[0] - X[1]).squaredNorm();
+  // Haralick et al. 1994, section 3.1 (Grunert): sides a, b, c opposite to points 1, 2, 3 and the angles
+  // between the rays.
+  const double a2 = (X[1] - X[2]).squaredNorm(), b2 = (X[0] - X[2]).squaredNorm(),
+               c2 = (X[0] - X[1]).squaredNorm();
   if (!(a2 > 0 && b2 > 0 && c2 > 0)) return 0;
   const double ca = ray[1].dot(ray[2]), cb = ray[0].dot(ray[2]), cg = ray[0].dot(ray[1]);
   const double m = (a2 - c2) / b2, p = (a2 + c2) / b2, ra = a2 / b2, rc = c2 / b2;
   const double q[5] = {
       (1 + m) * (1 + m) - 4 * ra * cg * cg,
       4 * (-m * (1 + m) * cb + 2 * ra * cg * cg * cb - (1 - p) * ca * cg),
-      2 * (m * m - 1 + 2 * m * m * cb * cb + 2 * (1 - rc) * ca * ca - 4 * p * ca * cb * cg + 2 * (1 - ra) * cg * cg),
+      2 * (m * m - 1 + 2 * m * m * cb * cb + 2 * (1 - rc) * ca * ca - 4 * p * ca * cb * cg +
+           2 * (1 - ra) * cg * cg),
       4 * (m * (1 - m) * cb - (1 - p) * ca * cg + 2 * rc * ca * ca * cb),
       (m - 1) * (m - 1) - 4 * rc * ca * ca,
   };
@@ -178,7 +182,8 @@ ResectionResult estimate_pose(const double* X, const double* x, const double* we
   double best = 1e300;
   Pose best_pose{Mat3::Identity(), Vec3::Zero()};
   int needed = options.max_iterations, iteration = 0;
-  for (; iteration < options.max_iterations && (iteration < options.min_iterations || iteration < needed); ++iteration) {
+  for (; iteration < options.max_iterations && (iteration < options.min_iterations || iteration < needed);
+       ++iteration) {
     std::size_t pick[3];
     random.sample(valid.size(), 3, pick);
     double P[9], q[6], R[36], t[12];
@@ -205,11 +210,15 @@ ResectionResult estimate_pose(const double* X, const double* x, const double* we
     }
     const double share = std::min(std::max(inl / total, 1e-6), 1 - 1e-12);
     const double miss = 1 - share * share * share;
-    needed = miss <= 0 ? 0 : static_cast<int>(std::min(1e6, std::ceil(std::log(1 - options.confidence) / std::log(miss))));
+    needed =
+        miss <= 0
+            ? 0
+            : static_cast<int>(std::min(1e6, std::ceil(std::log(1 - options.confidence) / std::log(miss))));
   }
   result.iterations = iteration;
   if (best >= 1e300) return result;
-  best_pose = refine(best_pose, X, x, weight, valid, f, 0.5 * options.max_residual_px, options.max_refine_iterations);
+  best_pose =
+      refine(best_pose, X, x, weight, valid, f, 0.5 * options.max_residual_px, options.max_refine_iterations);
   std::vector<double> residual;
   for (std::size_t i : valid) {
     const double r2 = squared_px(best_pose, X + 3 * i, x + 2 * i, f);

@@ -21,7 +21,8 @@ struct NormalEquations {
   }
 };
 
-// accumulate(const State&, NormalEquations<N>*) -> robust cost (null: cost alone); move(const State&, const double* d) -> State
+// accumulate(const State&, NormalEquations<N>*) -> robust cost (null: cost alone); move(const State&, const
+// double* d) -> State
 template <int N, class State, class Accumulate, class Move>
 class SmallProblem {
  public:

@@ -87,7 +87,8 @@ py::dict bundle_out(const BundleResult& r) {
 void check_flip(const Array<std::int32_t>& flip, py::ssize_t J) {
   check_shape(flip, "flip", {J});
   for (py::ssize_t j = 0; j < J; ++j)
-    require(flip.at(j) >= 0 && flip.at(j) < J && flip.at(flip.at(j)) == j, "flip must exchange joints in pairs.");
+    require(flip.at(j) >= 0 && flip.at(j) < J && flip.at(flip.at(j)) == j,
+            "flip must exchange joints in pairs.");
 }
 
 py::array_t<bool> swaps(const Doubles& xy, const Doubles& weight, const CameraArray& cameras,
@@ -110,9 +111,10 @@ py::array_t<bool> swaps(const Doubles& xy, const Doubles& weight, const CameraAr
   return flags_out(out, {C, T});
 }
 
-py::dict calibrate(const Doubles& xy, const Doubles& weight, const CameraArray& cameras, const py::object& flip,
-                   double max_reprojection_error_px, int max_frames, int max_start_frames, double min_parallax_rad,
-                   int min_shared_points, const std::string& focal, bool probe_focal, bool undo_swaps, int num_threads,
+py::dict calibrate(const Doubles& xy, const Doubles& weight, const CameraArray& cameras,
+                   const py::object& flip, double max_reprojection_error_px, int max_frames,
+                   int max_start_frames, double min_parallax_rad, int min_shared_points,
+                   const std::string& focal, bool probe_focal, bool undo_swaps, int num_threads,
                    std::uint64_t seed) {
   const py::ssize_t C = static_cast<py::ssize_t>(cameras.cameras.size());
   check_shape(xy, "xy_px", {C, -1, -1, 2});
@@ -182,9 +184,9 @@ py::dict calibrate(const Doubles& xy, const Doubles& weight, const CameraArray& 
 }
 
 py::dict adjust(const CameraArray& cameras, const Doubles& points, const Array<std::int64_t>& point_offset,
-                const Array<std::int32_t>& camera, const Doubles& xy, const py::object& weight, const std::string& loss,
-                double loss_scale_px, const std::string& focal, int max_iterations, double cost_tolerance,
-                double step_tolerance, int num_threads, const py::object& cluster) {
+                const Array<std::int32_t>& camera, const Doubles& xy, const py::object& weight,
+                const std::string& loss, double loss_scale_px, const std::string& focal, int max_iterations,
+                double cost_tolerance, double step_tolerance, int num_threads, const py::object& cluster) {
   check_shape(points, "points_world_m", {-1, 3});
   const py::ssize_t N = points.shape(0);
   check_shape(point_offset, "point_offset", {N + 1});
@@ -230,8 +232,8 @@ py::dict adjust(const CameraArray& cameras, const Doubles& points, const Array<s
   return d;
 }
 
-py::dict essential(const Doubles& x1, const Doubles& x2, double focal1_px, double focal2_px, const py::object& weight,
-                   double max_residual_px, std::uint64_t seed) {
+py::dict essential(const Doubles& x1, const Doubles& x2, double focal1_px, double focal2_px,
+                   const py::object& weight, double max_residual_px, std::uint64_t seed) {
   check_shape(x1, "x1", {-1, 2});
   check_shape(x2, "x2", {x1.shape(0), 2});
   Doubles holder;
@@ -253,8 +255,8 @@ py::dict essential(const Doubles& x1, const Doubles& x2, double focal1_px, doubl
   return d;
 }
 
-py::dict pose(const Doubles& X, const Doubles& x, double focal_px, const py::object& weight, double max_residual_px,
-              std::uint64_t seed) {
+py::dict pose(const Doubles& X, const Doubles& x, double focal_px, const py::object& weight,
+              double max_residual_px, std::uint64_t seed) {
   check_shape(X, "points_world_m", {-1, 3});
   check_shape(x, "x", {X.shape(0), 2});
   Doubles holder;
@@ -276,24 +278,27 @@ py::dict pose(const Doubles& X, const Doubles& x, double focal_px, const py::obj
 }  // namespace
 
 void register_calibrate(py::module_& m) {
-  m.def("calibrate_bodies", &calibrate, py::arg("xy_px"), py::arg("weight"), py::arg("cameras"), py::kw_only(),
-        py::arg("flip") = py::none(), py::arg("max_reprojection_error_px") = 20.0, py::arg("max_frames") = 1000,
-        py::arg("max_start_frames") = 100, py::arg("min_parallax_rad") = 0.035, py::arg("min_shared_points") = 30,
-        py::arg("focal") = "none", py::arg("probe_focal") = false, py::arg("undo_swaps") = true,
-        py::arg("num_threads") = 0, py::arg("seed") = 0,
-        "Camera poses from the keypoints (C, T, J, 2) px of a moving body, up to a similarity; see calibrate.h.");
+  m.def("calibrate_bodies", &calibrate, py::arg("xy_px"), py::arg("weight"), py::arg("cameras"),
+        py::kw_only(), py::arg("flip") = py::none(), py::arg("max_reprojection_error_px") = 20.0,
+        py::arg("max_frames") = 1000, py::arg("max_start_frames") = 100, py::arg("min_parallax_rad") = 0.035,
+        py::arg("min_shared_points") = 30, py::arg("focal") = "none", py::arg("probe_focal") = false,
+        py::arg("undo_swaps") = true, py::arg("num_threads") = 0, py::arg("seed") = 0,
+        "Camera poses from the keypoints (C, T, J, 2) px of a moving body, up to a similarity; see "
+        "calibrate.h.");
   m.def("find_swaps", &swaps, py::arg("xy_px"), py::arg("weight"), py::arg("cameras"), py::arg("flip"),
         py::arg("threshold_px"), py::arg("num_threads") = 0,
         "Flags (C, T) of camera-frames with left and right exchanged, given the cameras.");
   m.def("adjust_bundle", &adjust, py::arg("cameras"), py::arg("points_world_m"), py::arg("point_offset"),
-        py::arg("camera"), py::arg("xy_px"), py::kw_only(), py::arg("weight") = py::none(), py::arg("loss") = "cauchy",
-        py::arg("loss_scale_px") = 6.0, py::arg("focal") = "none", py::arg("max_iterations") = 50,
-        py::arg("cost_tolerance") = 1e-12, py::arg("step_tolerance") = 1e-9, py::arg("num_threads") = 0,
-        py::arg("cluster") = py::none(),
-        "Robust bundle adjustment over observations in compressed rows (those of point p are point_offset[p] to "
+        py::arg("camera"), py::arg("xy_px"), py::kw_only(), py::arg("weight") = py::none(),
+        py::arg("loss") = "cauchy", py::arg("loss_scale_px") = 6.0, py::arg("focal") = "none",
+        py::arg("max_iterations") = 50, py::arg("cost_tolerance") = 1e-12, py::arg("step_tolerance") = 1e-9,
+        py::arg("num_threads") = 0, py::arg("cluster") = py::none(),
+        "Robust bundle adjustment over observations in compressed rows (those of point p are point_offset[p] "
+        "to "
         "point_offset[p + 1]); returns R, t, focal_px, points, covariance and the course of the iteration.");
-  m.def("estimate_essential", &essential, py::arg("x1"), py::arg("x2"), py::arg("focal1_px"), py::arg("focal2_px"),
-        py::kw_only(), py::arg("weight") = py::none(), py::arg("max_residual_px") = 8.0, py::arg("seed") = 0,
+  m.def("estimate_essential", &essential, py::arg("x1"), py::arg("x2"), py::arg("focal1_px"),
+        py::arg("focal2_px"), py::kw_only(), py::arg("weight") = py::none(), py::arg("max_residual_px") = 8.0,
+        py::arg("seed") = 0,
         "Robust relative pose (x2 = R x1 + t, |t| = 1) of two views from normalised points (N, 2).");
   m.def("estimate_pose", &pose, py::arg("points_world_m"), py::arg("x"), py::arg("focal_px"), py::kw_only(),
         py::arg("weight") = py::none(), py::arg("max_residual_px") = 12.0, py::arg("seed") = 0,
@@ -307,7 +312,8 @@ void register_calibrate(py::module_& m) {
         const int n = essential_five_point(x1.data(), x2.data(), E);
         return small_out(E, {n, 3, 3});
       },
-      py::arg("x1"), py::arg("x2"), "Essential matrices (n <= 10, 3, 3) of five normalised correspondences (5, 2).");
+      py::arg("x1"), py::arg("x2"),
+      "Essential matrices (n <= 10, 3, 3) of five normalised correspondences (5, 2).");
   m.def(
       "pose_three_point",
       [](const Doubles& X, const Doubles& x) {
@@ -317,16 +323,19 @@ void register_calibrate(py::module_& m) {
         const int n = pose_three_point(X.data(), x.data(), R, t);
         return py::make_tuple(small_out(R, {n, 3, 3}), small_out(t, {n, 3}));
       },
-      py::arg("points_world_m"), py::arg("x"), "Poses (n <= 4) of a camera from three points (3, 3) and images (3, 2).");
+      py::arg("points_world_m"), py::arg("x"),
+      "Poses (n <= 4) of a camera from three points (3, 3) and images (3, 2).");
   m.def(
       "sampson_residual",
-      [](const Doubles& R, const Doubles& t, const Doubles& x1, const Doubles& x2, double focal1_px, double focal2_px) {
+      [](const Doubles& R, const Doubles& t, const Doubles& x1, const Doubles& x2, double focal1_px,
+         double focal2_px) {
         check_shape(R, "R", {3, 3});
         check_shape(t, "t", {3});
         check_shape(x1, "x1", {2});
         check_shape(x2, "x2", {2});
         double J[5], basis[6];
-        const double r = sampson_residual_px(R.data(), t.data(), x1.data(), x2.data(), focal1_px, focal2_px, J);
+        const double r =
+            sampson_residual_px(R.data(), t.data(), x1.data(), x2.data(), focal1_px, focal2_px, J);
         tangent_basis(t.data(), basis);
         return py::make_tuple(r, small_out(J, {5}), small_out(basis, {2, 3}));
       },

@@ -3,9 +3,10 @@
 ///
 /// Image points are undistorted normalised coordinates. Convention: x_cam = R x_world + t.
 ///
-/// Sources: J. A. Grunert's solution of the three-point problem as given by R. Haralick et al., "Review and analysis of
-/// solutions of the three point perspective pose estimation problem", IJCV 1994; locally optimised RANSAC with a truncated
-/// cost as in essential.h; closing robust Levenberg-Marquardt with the Geman-McClure loss.
+/// Sources: J. A. Grunert's solution of the three-point problem as given by R. Haralick et al., "Review and
+/// analysis of solutions of the three point perspective pose estimation problem", IJCV 1994; locally
+/// optimised RANSAC with a truncated cost as in essential.h; closing robust Levenberg-Marquardt with the
+/// Geman-McClure loss.
 #pragma once
 
 #include <cstddef>
@@ -31,18 +32,19 @@ struct ResectionResult {
   double R[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};  // row-major, camera from world
   double t[3] = {0, 0, 0};
   std::size_t num_inliers = 0;
-  double inlier_share = 0.0;         // of the valid points
-  double median_residual_px = 0.0;   // over all valid points, not only the inliers
+  double inlier_share = 0.0;        // of the valid points
+  double median_residual_px = 0.0;  // over all valid points, not only the inliers
   int iterations = 0;
   std::vector<std::uint8_t> inlier;  // (n)
 };
 
-/// Three-point minimal solver. points (3, 3), xy (3, 2). Writes up to 4 poses: R (9 each, row-major), t (3 each).
+/// Three-point minimal solver. points (3, 3), xy (3, 2). Writes up to 4 poses: R (9 each, row-major), t (3
+/// each).
 SPORTCORE_API int pose_three_point(const double* points, const double* xy, double* R, double* t);
 
-/// Robust pose from n points (n, 3) and their images (n, 2); weight (n) may be null. Points or images that are not finite
-/// are ignored. Throws Error for a non-positive focal length or threshold.
-SPORTCORE_API ResectionResult estimate_pose(const double* points, const double* xy, const double* weight, std::size_t n, double focal_px,
-                              const ResectionOptions& options);
+/// Robust pose from n points (n, 3) and their images (n, 2); weight (n) may be null. Points or images that
+/// are not finite are ignored. Throws Error for a non-positive focal length or threshold.
+SPORTCORE_API ResectionResult estimate_pose(const double* points, const double* xy, const double* weight,
+                                            std::size_t n, double focal_px, const ResectionOptions& options);
 
 }  // namespace sportcore

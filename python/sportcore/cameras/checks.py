@@ -27,6 +27,7 @@ class Complaints:
         self.force = force
         self.warnings: list[str] = []
         self.forced = False
+        self.doubted = False
 
     def refuse(self, message: str, remedy: str) -> None:
         """Raise, or note, that the result should not be trusted."""
@@ -35,9 +36,10 @@ class Complaints:
         self.forced = True
         self.warnings.append(f"{message} {remedy}")
 
-    def warn(self, message: str) -> None:
-        """Note something that the reader should know."""
+    def warn(self, message: str, *, doubt: bool = False) -> None:
+        """Note something that the reader should know; doubt: the result itself may be wrong."""
         self.warnings.append(message)
+        self.doubted = self.doubted or doubt
 
 
 def match_rig(keypoints: Keypoints2D, intrinsics: Rig, complaints: Complaints) -> Rig:

@@ -120,7 +120,7 @@ def build_report(
     worst = float(np.nanmax(rejected)) if np.isfinite(rejected).any() else 1.0
     if complaints.forced:
         grade = "poor"
-    elif angle < 0.7 and worst < 0.3 and sigma < 0.015 * max(body_px, 1.0):
+    elif not complaints.doubted and angle < 0.7 and worst < 0.3 and sigma < 0.015 * max(body_px, 1.0):
         grade = "good"
     elif angle < 3.0 and worst < 0.6:
         grade = "usable"
@@ -194,10 +194,11 @@ def _judge_residuals(
     elif overall > 0.3 or relative > 0.02:
         complaints.warn(
             f"Large residuals: {100 * overall:.0f} % of the observations were rejected, the rest deviates by "
-            f"{sigma:.1f} px ({100 * relative:.1f} % of the body's size).{hint} Check intrinsics and synchronisation."
+            f"{sigma:.1f} px ({100 * relative:.1f} % of the body's size).{hint} Check intrinsics and synchronisation.",
+            doubt=True,
         )
     elif hint and abs(np.log(factor)) > 0.1:
-        complaints.warn(f"The intrinsics seem off.{hint} Check them, or set refine_focal.")
+        complaints.warn(f"The intrinsics seem off.{hint} Check them, or set refine_focal.", doubt=True)
     for name, share in zip(names, rejected, strict=True):
         if np.isfinite(share) and share > 0.5 and share > 1.5 * overall:
             complaints.warn(f"Camera {name!r}: {100 * share:.0f} % of its observations contradict the others.")
