@@ -66,7 +66,7 @@ def test_it_learns_and_leaves_its_recipe(mocap, tmp_path):
     result = pretrain(mocap, tmp_path, o, progress=lambda *a: calls.append(a))
     lines = [json.loads(x) for x in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     losses = [x["loss"] for x in lines if "loss" in x]
-    assert np.mean(losses[-3:]) < 0.7 * np.mean(losses[:3])
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:3])
     assert result.steps == 120 and result.clips_seen == 120 * 16 and calls[-1][0] == 120
     assert set(result.metrics) == {"daily-held-out", "running"}
     about = json.loads((tmp_path / "recipe.json").read_text())
