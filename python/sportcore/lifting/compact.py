@@ -36,10 +36,10 @@ class CompactConfig:
     """
 
     n_frames: int = 27
-    width: int = 256
+    width: int = 384
     hidden: int = 768
     time_hidden: int = 54
-    depth: int = 5
+    depth: int = 3
 
     def __post_init__(self) -> None:
         for key, value in asdict(self).items():

@@ -68,8 +68,8 @@ class PretrainOptions:
     group_weights: Mapping[str, float] = field(default_factory=dict)
     virtual: VirtualOptions = VirtualOptions()
     network: CompactConfig | MotionAGFormerConfig = CompactConfig()
-    batch_size: int = 256
-    steps: int = 12000
+    batch_size: int = 128
+    steps: int = 6000
     time_budget_s: float | None = None
     lr: float = 1.5e-3
     warmup: float = 0.03

@@ -11,7 +11,7 @@ from .pretrain import PretrainOptions
 __all__ = ["RECIPES", "recipe"]
 
 _SPORT_WEIGHTS = {"running": 4.0, "soccer": 3.0, "basketball": 2.0, "dance": 2.0}
-_BASE = CompactConfig(width=384, hidden=768, depth=3)
+_BASE = CompactConfig()
 
 
 def _motionagformer(size: str, batch_size: int, steps: int) -> PretrainOptions:
