@@ -58,7 +58,7 @@ class FinetuneOptions:
     recipe: str = "sportcore"
     epochs: int = 30
     batch_size: int = 32
-    lr: float = 3e-4
+    lr: float = 1e-3
     lr_decay: float = 0.99
     schedule: Literal["exponential", "cosine"] = "cosine"
     weight_decay: float = 0.01
