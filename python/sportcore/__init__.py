@@ -57,7 +57,7 @@ _LAZY = {
 }
 
 if TYPE_CHECKING:
-    from .cameras import CalibrateOptions, calibrate
+    from .cameras import CalibrateOptions, calibrate  # type: ignore[no-redef]
     from .io import read_keypoints, read_rig, write_keypoints, write_rig
     from .lifting import Lifter, load_lifter
     from .pipeline import run

@@ -141,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
 
     p = sub.add_parser("pretrain", help="train the monocular base model on motion capture", formatter_class=raw)
     p.add_argument("data", type=Path, help="motion capture file (.npz), see docs/lifters.md")
+    p.add_argument("--recipe", default="base", help="base (default), base-daily, motionagformer-xs, motionagformer-s")
     p.add_argument("out", type=Path, help="folder for checkpoints, log and the final model")
     p.add_argument("--set", action="append", metavar="NAME=VALUE", help="an option of the recipe; repeatable")
     _common(p)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InputError, SportcoreError
-from .terminal import make_view, table
+from .io.atomic import to_jsonable
+from .terminal import bound, make_view, table
 
 Overrides = Callable[[argparse.Namespace], dict[str, Any]] | None
 
@@ -104,7 +105,7 @@ def weights(args: argparse.Namespace, overrides: Overrides) -> int:
         with make_view(args.quiet or args.json) as shown:
             for name in names:
                 shown.event(name, "start")
-                path = store.ensure(name, progress=lambda d, t, m="", n=name: shown.progress(n, d, t, m))
+                path = store.ensure(name, progress=bound(shown, name))
                 shown.event(name, "done", str(path))
                 if path.stem != name:
                     print(store.substitution_warning(name, path.stem), file=sys.stderr)
@@ -165,22 +166,29 @@ def doctor(args: argparse.Namespace, overrides: Overrides) -> int:
 
 
 def pretrain(args: argparse.Namespace, overrides: Overrides) -> int:
-    """Train the base lifter."""
+    """Train a lifter on motion capture."""
+    import dataclasses
+
     from .cli import _value
-    from .lifting.pretrain import PretrainOptions
     from .lifting.pretrain import pretrain as train
+    from .lifting.recipes import recipe
     from .options import from_table
 
-    values = {}
+    base = recipe(args.recipe)
+    values: dict[str, Any] = {f.name: getattr(base, f.name) for f in dataclasses.fields(base)}
     for item in args.set or ():
         key, eq, value = item.partition("=")
         if not eq:
             raise InputError(f"--set {item!r} is not NAME=VALUE.")
         values[key.strip()] = _value(value.strip())
-    options = from_table(PretrainOptions, values, "the recipe")
+    options = from_table(type(base), values, f"recipe {args.recipe!r}")
     with make_view(args.quiet or args.json) as shown:
-        result = train(
-            args.data, args.out, options, progress=lambda d, t, m="": shown.progress("pretrain", d, t, m), resume=True
-        )
-    print(json.dumps(result, indent=2, default=str) if args.json else f"Done: {args.out}")
+        result = train(args.data, args.out, options, progress=bound(shown, "pretrain"))
+    if args.json:
+        print(json.dumps(to_jsonable(result), indent=2))
+        return 0
+    rows = [[name, *(f"{v:.1f}" for v in errors.values())] for name, errors in result.metrics.items()]
+    if rows:
+        print(table(rows, ["evaluated on", *next(iter(result.metrics.values()))]))
+    print(f"{result.steps} steps, {result.clips_seen} clips, {result.seconds / 60:.0f} minutes: {result.weights}")
     return 0

@@ -11,7 +11,7 @@ from .errors import SportcoreError
 from .io import read_rig
 from .io.atomic import write_text
 from .pipeline import RunResult, View, run
-from .terminal import table
+from .terminal import bound, table
 from .types import Rig
 
 log = logging.getLogger(__name__)
@@ -77,10 +77,7 @@ def _fetch(session: Path, view: View | None) -> None:
     from .datasets.pose2sim_demo import ensure_single_person
     from .steps.detect import prepare_detector
 
-    def progress(done: int, total: int, message: str = "") -> None:
-        if view is not None:
-            view.progress("download", done, total, message)
-
+    progress = bound(view, "download") if view is not None else None
     if not (session / "session.toml").is_file():
         ensure_single_person(session, progress=progress)
         write_text(session / "session.toml", _TOML)

@@ -18,6 +18,7 @@ from .errors import DegenerateError, InputError, MissingExtraError
 from .options import from_table
 from .session import Session, load_session
 from .stages import FileHashes, StageResult, StageStore
+from .terminal import bound
 from .types import Rig
 
 __all__ = ["STAGES", "Road", "RunResult", "View", "run"]
@@ -110,10 +111,7 @@ class Road:
             self.view.event("", "note", text)
 
     def _progress(self, stage: str) -> Callable[[int, int, str], None]:
-        def tell(done: int, total: int, message: str = "") -> None:
-            self.view.progress(stage, done, total, message)
-
-        return tell
+        return bound(self.view, stage)
 
     # --- videos to tracks -------------------------------------------------------------------------------------------
 

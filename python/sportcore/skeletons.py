@@ -338,7 +338,7 @@ def convert(
     if src == dst:
         return values.copy(), np.where(missing, 0.0, scores)
     weights = _conversion(src, dst)
-    known = np.isfinite(weights).all(1)
+    known: NDArray[np.bool_] = np.asarray(np.isfinite(weights).all(1))
     w = np.where(np.isfinite(weights), weights, 0.0)
     used = (w != 0).astype(np.float64)
     out = np.einsum("ij,...jd->...id", w, np.where(missing[..., None], 0.0, values))
@@ -357,9 +357,9 @@ def convert_covariance(covariance: ArrayLike, source: str | Skeleton, target: st
     if src == dst:
         return cov.copy()
     weights = _conversion(src, dst)
-    known = np.isfinite(weights).all(1)
+    known: NDArray[np.bool_] = np.asarray(np.isfinite(weights).all(1))
     w = np.where(np.isfinite(weights), weights, 0.0)
-    missing = ~np.isfinite(cov).all((-1, -2))
+    missing = np.asarray(~np.isfinite(cov).all((-1, -2)))
     out = np.einsum("ij,...jde->...ide", w**2, np.where(missing[..., None, None], 0.0, cov))
     lost = (np.einsum("ij,...j->...i", (w != 0).astype(float), missing.astype(float)) > 0) | ~known
     out[lost] = np.nan

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, TextIO
 
-__all__ = ["PlainView", "RichView", "make_view", "table"]
+__all__ = ["PlainView", "RichView", "bound", "make_view", "table"]
 
 
 def _seconds(s: float) -> str:
@@ -119,6 +120,15 @@ class QuietView(PlainView):
 
     def _line(self, text: str) -> None:
         return None
+
+
+def bound(view: Any, stage: str) -> Callable[[int, int, str], None]:
+    """``progress(done, total, message)`` of one stage of a view."""
+
+    def tell(done: int, total: int, message: str = "") -> None:
+        view.progress(stage, done, total, message)
+
+    return tell
 
 
 def make_view(quiet: bool = False) -> PlainView | RichView:

@@ -446,7 +446,7 @@ class Points3D:
         xyz, _ = convert(self.xyz, None, self.skeleton, target)
         w = conversion_matrix(self.skeleton, target)
         used = np.nan_to_num(w) != 0  # (Jt, Js)
-        known = np.isfinite(w).all(1)
+        known: NDArray[np.bool_] = np.asarray(np.isfinite(w).all(1))
         missing = ~np.isfinite(xyz).all(-1)
         residual = np.full((self.residual_px.shape[0], *xyz.shape[:2]), np.nan)
         inlier = np.zeros(residual.shape, bool)
