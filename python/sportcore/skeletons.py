@@ -328,7 +328,7 @@ def convert(
     values = np.asarray(xy, dtype=np.float64)
     if values.ndim < 2 or values.shape[-2] != src.n_joints:
         raise InputError(f"Expected (..., {src.n_joints}, D) coordinates for {src.name!r}, got {values.shape}.")
-    missing = ~np.isfinite(values).all(-1)
+    missing: NDArray[np.bool_] = np.asarray(~np.isfinite(values).all(-1))
     if score is None:
         scores = np.where(missing, 0.0, 1.0)
     else:
