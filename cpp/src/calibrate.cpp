@@ -273,61 +273,6 @@ double third_view_cost(const BodyViews& views, const Reconstruction& r, double t
 
 }  // namespace
 
-std::vector<std::int32_t> select_frames(const BodyObservations& in, int max_frames) {
-  const std::size_t C = in.num_cameras, T = in.num_frames, J = in.num_joints;
-  std::vector<int> shared(T, 0);
-  std::vector<double> moved(T, 0.0);
-  std::vector<double> step;
-  std::vector<std::int32_t> last(C, -1);
-  const auto seen = [&](std::size_t c, std::size_t t, std::size_t j) {
-    const std::size_t s = (c * T + t) * J + j;
-    return in.weight[s] > 0 && is_finite(in.xy[2 * s]) && is_finite(in.xy[2 * s + 1]);
-  };
-  std::vector<std::int32_t> usable;
-  for (std::size_t t = 0; t < T; ++t) {
-    for (std::size_t j = 0; j < J; ++j) {
-      int views = 0;
-      for (std::size_t c = 0; c < C; ++c) views += seen(c, t, j);
-      if (views >= 2) shared[t] += views - 1;
-    }
-    if (shared[t] > 0) usable.push_back(static_cast<std::int32_t>(t));
-  }
-  if (usable.size() <= static_cast<std::size_t>(std::max(max_frames, 1))) return usable;
-  for (std::size_t k = 1; k < usable.size(); ++k) {
-    const std::size_t t = usable[k], u = usable[k - 1];
-    double sum = 0;
-    int n = 0;
-    for (std::size_t c = 0; c < C; ++c) {
-      step.clear();
-      for (std::size_t j = 0; j < J; ++j) {
-        if (!seen(c, t, j) || !seen(c, u, j)) continue;
-        const double *a = in.xy + 2 * ((c * T + t) * J + j), *b = in.xy + 2 * ((c * T + u) * J + j);
-        step.push_back(std::hypot(a[0] - b[0], a[1] - b[1]));
-      }
-      if (step.size() >= 3) sum += median(step), ++n;
-    }
-    moved[t] = n ? sum / n : 0.0;
-  }
-  double total = 0;
-  for (std::int32_t t : usable) total += moved[t];
-  const double n = static_cast<double>(usable.size());
-  std::vector<std::int32_t> out;
-  std::int64_t bin = -1;
-  double position = 0;
-  for (std::int32_t t : usable) {
-    const std::int64_t here =
-        std::min<std::int64_t>(max_frames - 1, static_cast<std::int64_t>(position * max_frames));
-    if (here != bin) {
-      out.push_back(t);
-      bin = here;
-    } else if (shared[t] > shared[out.back()]) {
-      out.back() = t;
-    }
-    position += total > 0 ? 0.5 / n + 0.5 * moved[t] / total : 1.0 / n;
-  }
-  return out;
-}
-
 std::vector<std::uint8_t> find_swaps(const BodyObservations& in, const Camera<double>* cameras,
                                      double threshold_px, int num_threads) {
   require(in.num_cameras >= 2 && in.num_cameras <= 64, "Swaps are looked for between 2 to 64 cameras.");
