@@ -21,7 +21,7 @@ void require_cuda() {
   if (cuda::device_count(&why) == 0) {
     throw DeviceError(
         "CUDA was asked for, but no usable CUDA device was found (" + why + ").",
-        "Install an NVIDIA driver for CUDA 12 or newer and check `nvidia-smi`, or use device=\"cpu\".");
+        "Install or update the NVIDIA driver (`nvidia-smi` shows what it supports), or use device=\"cpu\".");
   }
 }
 
