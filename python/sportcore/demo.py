@@ -30,6 +30,9 @@ videos = ["cam01.mp4", "cam02.mp4", "cam03.mp4", "cam04.mp4"]
 [cameras]
 intrinsics = "Calib.qca.txt"
 poses = "body"
+
+[finetune]
+lr = 3e-4     # less than two seconds of recording: a gentle rate forgets less
 """
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import csv
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..io.atomic import save_npz
 
-__all__ = ["Clip", "Mocap", "load_mocap"]
+__all__ = ["Clip", "Mocap", "excerpt", "load_mocap", "save_mocap", "shipped_motion"]
 
 _log = logging.getLogger(__name__)
 
@@ -133,6 +134,46 @@ def load_mocap(path: str | Path, *, clips_table: str | Path | None = None, max_j
     if stem.endswith("hz") and (digits := stem[:-2].rsplit("_", 1)[-1]).isdigit():
         fps = float(digits)
     return Mocap(tuple(clips), fps, path.name)
+
+
+def shipped_motion() -> Path:
+    """A few minutes of varied motion that ship with the package, for replay against forgetting.
+
+    Pieces of 131 clips of mocap.cs.cmu.edu (created with funding from NSF EIA-0196217; free of restrictions on use),
+    one retargeted skeleton, 60 Hz; made with :func:`excerpt`.
+    """
+    return Path(__file__).parent / "replay_60hz.npz"
+
+
+def excerpt(motion: Mocap, seconds_per_clip: float = 1.6) -> Mocap:
+    """The middle of every clip, so that all kinds of motion stay in a small file.
+
+    Raises:
+        InputError: ``seconds_per_clip`` is not positive.
+    """
+    if not seconds_per_clip > 0:
+        raise InputError(f"seconds_per_clip must be positive, got {seconds_per_clip}.")
+    wanted = max(1, round(seconds_per_clip * motion.fps))
+    clips = []
+    for clip in motion.clips:
+        first = max(0, (clip.n_frames - wanted) // 2)
+        clips.append(replace(clip, points_world_m=clip.points_world_m[first : first + wanted]))
+    return Mocap(tuple(clips), motion.fps, motion.source)
+
+
+def save_mocap(motion: Mocap, path: str | Path) -> Path:
+    """Write clips as whole millimetres, in the form that :func:`load_mocap` reads.
+
+    The name must end in the frame rate (``..._60hz.npz``), which is where it is read from; groups and descriptions are
+    not stored.
+
+    Raises:
+        InputError: the name does not say the frame rate.
+    """
+    path = Path(path)
+    if not path.stem.lower().endswith(f"_{motion.fps:g}hz"):
+        raise InputError(f"{path.name} must end in _{motion.fps:g}hz.npz: that is where the frame rate is read from.")
+    return save_npz(path, **{c.name: np.round(c.points_world_m * 1000).astype(np.int16) for c in motion.clips})
 
 
 def _clip(path: Path, name: str, values: NDArray, about: tuple[str, str], max_jump_m: float) -> Clip:

@@ -17,7 +17,7 @@ import numpy as np
 
 from sportcore.errors import InputError, SportcoreError, require
 from sportcore.io.atomic import atomic_path, save_npz, write_json, write_text
-from sportcore.io.hashing import hash_arrays, hash_json
+from sportcore.io.hashing import hash_arrays, hash_file, hash_json
 from sportcore.pseudolabels import Part, PseudoLabels
 
 if TYPE_CHECKING:
@@ -111,8 +111,8 @@ def finetune(
         labels: one recording, or several.
         options: see :class:`FinetuneOptions`.
         checkpoint_dir: folder for ``state.pt``, ``metrics.jsonl`` and ``result.json``, made if absent.
-        replay: source of base data for ``options.replay_fraction`` of each batch; without it nothing is
-            replayed.
+        replay: source of base data for ``options.replay_fraction`` of each batch; by default virtual recordings of
+            ``options.replay_motion_file``, or of the motion that ships with the package.
         progress: called as ``progress(epochs done, epochs in all, message)``; an exception raised in it stops
             the run, which can be resumed.
         resume: continue from a state in ``checkpoint_dir`` that was made from the same model, labels and
@@ -166,7 +166,7 @@ class _Run:
             {
                 "version": _VERSION, "options": asdict(replace(options, max_minutes=None)),
                 "labels": [r.digest() for r in recordings], "model": _digest(self.module), "n_frames": T,
-                "replay": None if self.replay is None else repr(type(self.replay)), "bf16": self.bf16,
+                "replay": self._replay_key(replay), "bf16": self.bf16,
             }
         )  # fmt: skip
         if resume:
@@ -270,6 +270,12 @@ class _Run:
         wanted = self.options.clips_per_epoch or n
         rounds = math.ceil(wanted / n)
         return torch.cat([torch.randperm(n, generator=generator) for _ in range(rounds)])[:wanted]
+
+    def _replay_key(self, given: ReplaySource | None) -> str | None:
+        """What the replayed data contribute to the identity of the run."""
+        if self.replay is None:
+            return None
+        return repr(type(given)) if given is not None else hash_file(_replay_file(self.options))
 
     def _replayed(self, n: int) -> Batch:
         assert self.replay is not None
@@ -387,14 +393,20 @@ def _errors(p: np.ndarray, y: np.ndarray, w: np.ndarray) -> dict[str, float]:
     return out
 
 
+def _replay_file(options: FinetuneOptions) -> Path:
+    from sportcore.datasets.mocap import shipped_motion
+
+    return Path(options.replay_motion_file) if options.replay_motion_file else shipped_motion()
+
+
 def _replay(lifter: Lifter, options: FinetuneOptions, replay: ReplaySource | None) -> ReplaySource | None:
     if options.replay_fraction == 0:
         return None
-    if replay is None and options.replay_motion_file is not None:
+    if replay is None:
         from sportcore.datasets.mocap import load_mocap
         from sportcore.datasets.virtual import VirtualOptions, VirtualSampler
 
-        motion = load_mocap(options.replay_motion_file)
+        motion = load_mocap(_replay_file(options))
         return VirtualSampler(motion, VirtualOptions(n_frames=lifter.n_frames))
     return replay
 

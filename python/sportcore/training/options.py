@@ -51,7 +51,8 @@ class FinetuneOptions:
         bf16: compute the network in bfloat16 while training; None: where the processor is fast at it. Weights, loss
             and validation stay in float32.
         replay_motion_file: motion-capture file (see ``datasets.load_mocap``) whose virtual recordings are replayed
-            when no replay source is passed to :func:`sportcore.training.finetune`.
+            when no replay source is passed to :func:`sportcore.training.finetune`; None: the motion that ships with the
+            package.
         seed: of order and augmentation.
     """
 
