@@ -313,9 +313,7 @@ def _find_swaps(
         evidence, scales = epipolar_evidence(rig, xy, sizes, left, right, group)
         if xyz is not None:
             projected = reproject(xyz, rig)
-            direct = [
-                reprojection_evidence(projected[c], xy[c], sizes[c], left, right, group) for c in range(count)
-            ]
+            direct = [reprojection_evidence(projected[c], xy[c], sizes[c], left, right, group) for c in range(count)]
     return label_swaps(pairwise, evidence, direct, frames, costs), scales
 
 

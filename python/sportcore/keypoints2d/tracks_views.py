@@ -84,9 +84,7 @@ def reprojection_evidence(
     return pair_evidence(a, b, group)
 
 
-def view_residuals(
-    keypoints: Keypoints2D, rig: Rig, points: Points3D | Floats | None
-) -> tuple[Floats, Floats | None]:
+def view_residuals(keypoints: Keypoints2D, rig: Rig, points: Points3D | Floats | None) -> tuple[Floats, Floats | None]:
     """Norms of reprojection residuals (C, T, J) px, and how many views each point was fitted to (T, J).
 
     Points that come as :class:`Points3D` were fitted to these observations; a bare array is independent of them and

@@ -210,9 +210,7 @@ class Motion:
             arm = -(1.1 * reach + 0.05) * np.sin(swing)
             out = np.abs(0.14 + self._wander(f"abduct-{side}", t, 0.12))
             upper[side] = (
-                torso
-                @ _rotation("y", -arm + self._wander(f"arm-{side}", t, 0.15))
-                @ _rotation("x", SIDE[side] * out)
+                torso @ _rotation("y", -arm + self._wander(f"arm-{side}", t, 0.15)) @ _rotation("x", SIDE[side] * out)
             )
             bend = np.abs((1.3 if run else 0.35) + 0.4 * arm + self._wander(f"elbow-{side}", t, 0.25))
             fore[side] = upper[side] @ _rotation("y", -bend)
@@ -281,9 +279,7 @@ class Motion:
         arm = {s: body @ _rotation("x", SIDE[s] * np.full_like(t, 0.12)) for s in ("right", "left")}
         fore = {s: arm[s] @ _rotation("y", np.full_like(t, -0.2)) for s in arm}
         sides = ("right", "left")
-        return _Angles(
-            ground, body, body, body, {s: down for s in sides}, {s: bent for s in sides}, arm, fore, still
-        )
+        return _Angles(ground, body, body, body, {s: down for s in sides}, {s: bent for s in sides}, arm, fore, still)
 
 
 def athlete(
