@@ -295,13 +295,14 @@ def test_base_is_small_and_has_its_recipe():
 
 
 def test_base_lifts_a_walking_person():
-    """Base weights on a person they never saw, with 3 px of noise: PA-MPJPE below 80 mm in each of four views."""
+    """A stick figure it never saw, with 3 px of noise: PA-MPJPE below 45 mm over four views, 70 mm in each."""
     base = _base_or_skip()
     cams = [camera(f"c{i}", 0.3 + np.pi / 2 * i) for i in range(4)]
     points = walker(81)
     out = base.lift(observe(points, cams, sigma=3.0), Rig(tuple(cams)))
-    for c, cam in enumerate(cams):
-        truth = torch.tensor(points @ cam.R.T + cam.t)
-        errors = pose_errors_mm(torch.tensor(out[c]), truth)
-        assert errors["pa_mpjpe_mm"] < 80, (cam.name, errors)
-        assert errors["mpjpe_mm"] < 100, (cam.name, errors)
+    errors = [
+        pose_errors_mm(torch.tensor(out[c]), torch.tensor(points @ cam.R.T + cam.t)) for c, cam in enumerate(cams)
+    ]
+    aligned = [e["pa_mpjpe_mm"] for e in errors]
+    assert np.mean(aligned) < 45 and max(aligned) < 70, errors
+    assert max(e["mpjpe_mm"] for e in errors) < 90, errors
