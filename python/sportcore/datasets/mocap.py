@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -173,7 +174,8 @@ def save_mocap(motion: Mocap, path: str | Path) -> Path:
     path = Path(path)
     if not path.stem.lower().endswith(f"_{motion.fps:g}hz"):
         raise InputError(f"{path.name} must end in _{motion.fps:g}hz.npz: that is where the frame rate is read from.")
-    return save_npz(path, **{c.name: np.round(c.points_world_m * 1000).astype(np.int16) for c in motion.clips})
+    arrays: dict[str, Any] = {c.name: np.round(c.points_world_m * 1000).astype(np.int16) for c in motion.clips}
+    return save_npz(path, **arrays)
 
 
 def _clip(path: Path, name: str, values: NDArray, about: tuple[str, str], max_jump_m: float) -> Clip:
