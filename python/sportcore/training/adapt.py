@@ -7,8 +7,10 @@ from __future__ import annotations
 import copy
 import logging
 import math
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -131,7 +133,19 @@ def finetune(
         raise InputError("No pseudo-labels to train on.")
     folder = Path(checkpoint_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    return _Run(lifter, recordings, options, folder, replay, resume).train(progress)
+    with _torch_threads(options.threads):
+        return _Run(lifter, recordings, options, folder, replay, resume).train(progress)
+
+
+@contextmanager
+def _torch_threads(count: int | None) -> Iterator[None]:
+    """Run with this many torch threads (None: half of the processors), and put back what was set."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or max(1, (os.cpu_count() or 1) // 2))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Run:

@@ -53,6 +53,8 @@ class FinetuneOptions:
         replay_motion_file: motion-capture file (see ``datasets.load_mocap``) whose virtual recordings are replayed
             when no replay source is passed to :func:`sportcore.training.finetune`; None: the motion that ships with the
             package.
+        threads: torch threads on a CPU; None: half of the processors. Networks of this size gain little from more, and
+            threads that wait for a processor that something else uses cost ten times what they bring.
         seed: of order and augmentation.
     """
 
@@ -85,6 +87,7 @@ class FinetuneOptions:
     max_minutes: float | None = None
     bf16: bool | None = None
     replay_motion_file: str | None = None
+    threads: int | None = None
     seed: int = 42
 
     def __post_init__(self) -> None:
@@ -106,7 +109,7 @@ class FinetuneOptions:
                 raise InputError(f"{name} must lie in [0, 1), got {getattr(self, name)}.")
         if not 0 < self.lr_decay <= 1:
             raise InputError(f"lr_decay must lie in (0, 1], got {self.lr_decay}.")
-        for name in ("clip_stride", "clips_per_epoch", "patience", "max_minutes", "gradient_clip"):
+        for name in ("clip_stride", "clips_per_epoch", "patience", "max_minutes", "gradient_clip", "threads"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InputError(f"{name} must be positive or None, got {value}.")
