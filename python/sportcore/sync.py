@@ -403,9 +403,7 @@ def _nearest_rows(times: Floats, grid: Floats, fps: float) -> tuple[NDArray[np.i
     return row[first], frame[first]
 
 
-def _interpolate(
-    xy: Floats, score: Floats, times: Floats, grid: Floats, max_gap_s: float
-) -> tuple[Floats, Floats]:
+def _interpolate(xy: Floats, score: Floats, times: Floats, grid: Floats, max_gap_s: float) -> tuple[Floats, Floats]:
     """Positions and scores at the grid times between observed samples at most ``max_gap_s`` apart.
 
     Linear in time; the score is the lower of the two neighbours', times 1 - 0.3 * (distance to the nearer one / half
