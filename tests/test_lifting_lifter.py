@@ -171,11 +171,11 @@ def test_unknown_intrinsics_are_assumed_and_said(small, caplog):
     kp = observe(walker(9), [camera()])
     with caplog.at_level(logging.WARNING):
         out = small.lift(kp)
-    assert np.isfinite(out).all() and "2304 px" in caplog.text
+    assert np.isfinite(out).all() and "1536 px" in caplog.text
     caplog.clear()
     with caplog.at_level(logging.WARNING):
         a, _ = small.encode(kp.xy, None, None, (1920, 1080))
-    guess = np.array([[2304.0, 0, 959.5], [0, 2304, 539.5], [0, 0, 1]])
+    guess = np.array([[1536.0, 0, 959.5], [0, 1536, 539.5], [0, 0, 1]])
     b, _ = small.encode(kp.xy, None, guess, (1920, 1080))
     assert "assuming" in caplog.text and torch.equal(a, b)
     with pytest.raises(InputError, match="Neither intrinsics nor image sizes"):

@@ -20,7 +20,7 @@ import numpy as np
 
 from .errors import InputError
 from .options import from_table, with_overrides
-from .types import Camera, Rig
+from .types import ASSUMED_FOCAL, Camera, Rig
 from .videos import VIDEO_SUFFIXES
 
 __all__ = ["AthleteOptions", "CameraOptions", "DetectOptions", "LiftOptions", "Session", "TuneOptions", "load_session"]
@@ -30,8 +30,6 @@ _CALIBRATION_NAMES = (
     "calib*.toml", "Calib*.toml", "calibration.toml", "camera_array.toml", "*.qca.txt", "*.xcp", "intri.yml",
     "calibration/calib*.toml", "calibration/Calib*.toml", "calibration/*.qca.txt", "calibration/*.xcp",
 )  # fmt: skip
-# Horizontal angle of view of the main camera of a phone in video mode; used when nothing is known (sigma about 15 %).
-ASSUMED_FOCAL_PER_LONG_SIDE = 0.8
 
 
 @dataclass(frozen=True)
@@ -210,7 +208,7 @@ class Session:
                 elif self.cameras.fov_deg is not None:
                     focal, source = w / 2 / np.tan(np.radians(self.cameras.fov_deg) / 2), "angle of view as given"
                 else:
-                    focal, source = ASSUMED_FOCAL_PER_LONG_SIDE * max(w, h), "assumed"
+                    focal, source = ASSUMED_FOCAL * max(w, h), "assumed"
                 K = [[focal, 0, (w - 1) / 2], [0, focal, (h - 1) / 2], [0, 0, 1]]
                 cameras.append(Camera(name=name, image_size=(w, h), K=np.array(K), model="pinhole"))
             if source == "assumed":

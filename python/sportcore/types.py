@@ -31,6 +31,9 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 CAMERA_MODELS = ("pinhole", "brown", "fisheye")
+#: Focal length over the longer image side when nothing is known of a lens: the main camera of a phone that films has
+#: about 0.8; a guess that may be a fifth off.
+ASSUMED_FOCAL = 0.8
 
 
 def _frozen(values: ArrayLike, dtype: Any = np.float64) -> NDArray[Any]:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError, require
 from ..skeletons import H36M17, Skeleton
-from ..types import Keypoints2D, Rig
+from ..types import ASSUMED_FOCAL, Keypoints2D, Rig
 from .compact import CompactLifter
 from .mirror import mirror_pose, mirror_rays
 from .rays import decode_rays, encode_ray_targets, encode_rays
@@ -25,12 +25,10 @@ if TYPE_CHECKING:
 else:
     torch = require("torch", extra="train")
 
-__all__ = ["ASSUMED_FOCAL", "Lifter", "RayLifter", "assumed_intrinsics"]
+__all__ = ["Lifter", "RayLifter", "assumed_intrinsics"]
 
 _log = logging.getLogger(__name__)
 
-ASSUMED_FOCAL = 1.2
-"""Focal length over the longer image side that is assumed when the intrinsics are unknown."""
 
 Context = dict[str, "torch.Tensor"]
 
