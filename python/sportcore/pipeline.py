@@ -356,7 +356,7 @@ class Road:
         )  # fmt: skip
 
     def first_lift(self) -> StageResult | None:
-        """Monocular 3D with the starting model, whose bone directions help the calibration; None without a loop."""
+        """Monocular 3D with the starting model, whose bone directions check the calibration; None without a loop."""
         if self.session.tune.iterations == 0:
             return None
         try:

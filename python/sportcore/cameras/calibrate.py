@@ -102,7 +102,14 @@ def calibrate(
 
     step("metres and the vertical")
     start = time.perf_counter()
-    gauge = find_gauge(result["points"], [skeleton.joints[j] for j in joints], result["R"], result["t"], gauge_options)
+    names_used = [skeleton.joints[j] for j in joints]
+    try:
+        gauge = find_gauge(result["points"], names_used, result["R"], result["t"], gauge_options)
+    except np.linalg.LinAlgError as error:  # hardly a trunk or a foot among the points
+        raise DegenerateError(
+            "What was reconstructed of the body is too little to tell the scale and the vertical.",
+            "Record longer, with the whole athlete in view of at least two cameras.",
+        ) from error
     complaints.warnings.extend(gauge.warnings)
     R, t = gauge.poses(result["R"], result["t"])
     calibrated = rig.with_poses(_orthonormal(R), t)
