@@ -33,7 +33,7 @@ poses = "body"
 
 [finetune]
 lr = 3e-4     # less than two seconds of recording: a gentle rate forgets less
-epochs = 20
+epochs = 12
 """
 
 
