@@ -24,23 +24,43 @@ using Poly1 = Eigen::Matrix<double, 4, 1>;
 using Poly2 = Eigen::Matrix<double, 10, 1>;  // x2 xy y2 xz yz z2 x y z 1
 using Poly3 = Eigen::Matrix<double, 20, 1>;  // x3 x2y xy2 y3 x2z xyz y2z xz2 yz2 z3 | Poly2
 
-Poly2 multiply(const Poly1& a, const Poly1& b) {
+[[gnu::noinline]] Poly2 multiply(const Poly1& a, const Poly1& b) {
   Poly2 p;
-  p << a[0] * b[0], a[0] * b[1] + a[1] * b[0], a[1] * b[1], a[0] * b[2] + a[2] * b[0],
-      a[1] * b[2] + a[2] * b[1], a[2] * b[2], a[0] * b[3] + a[3] * b[0], a[1] * b[3] + a[3] * b[1],
-      a[2] * b[3] + a[3] * b[2], a[3] * b[3];
+  p[0] = a[0] * b[0];
+  p[1] = a[0] * b[1] + a[1] * b[0];
+  p[2] = a[1] * b[1];
+  p[3] = a[0] * b[2] + a[2] * b[0];
+  p[4] = a[1] * b[2] + a[2] * b[1];
+  p[5] = a[2] * b[2];
+  p[6] = a[0] * b[3] + a[3] * b[0];
+  p[7] = a[1] * b[3] + a[3] * b[1];
+  p[8] = a[2] * b[3] + a[3] * b[2];
+  p[9] = a[3] * b[3];
   return p;
 }
 
-Poly3 multiply(const Poly2& q, const Poly1& b) {
+[[gnu::noinline]] Poly3 multiply(const Poly2& q, const Poly1& b) {
   Poly3 p;
-  p << q[0] * b[0], q[0] * b[1] + q[1] * b[0], q[1] * b[1] + q[2] * b[0], q[2] * b[1],
-      q[0] * b[2] + q[3] * b[0], q[1] * b[2] + q[3] * b[1] + q[4] * b[0], q[2] * b[2] + q[4] * b[1],
-      q[3] * b[2] + q[5] * b[0], q[4] * b[2] + q[5] * b[1], q[5] * b[2], q[0] * b[3] + q[6] * b[0],
-      q[1] * b[3] + q[6] * b[1] + q[7] * b[0], q[2] * b[3] + q[7] * b[1],
-      q[3] * b[3] + q[6] * b[2] + q[8] * b[0], q[4] * b[3] + q[7] * b[2] + q[8] * b[1],
-      q[5] * b[3] + q[8] * b[2], q[6] * b[3] + q[9] * b[0], q[7] * b[3] + q[9] * b[1],
-      q[8] * b[3] + q[9] * b[2], q[9] * b[3];
+  p[0] = q[0] * b[0];
+  p[1] = q[0] * b[1] + q[1] * b[0];
+  p[2] = q[1] * b[1] + q[2] * b[0];
+  p[3] = q[2] * b[1];
+  p[4] = q[0] * b[2] + q[3] * b[0];
+  p[5] = q[1] * b[2] + q[3] * b[1] + q[4] * b[0];
+  p[6] = q[2] * b[2] + q[4] * b[1];
+  p[7] = q[3] * b[2] + q[5] * b[0];
+  p[8] = q[4] * b[2] + q[5] * b[1];
+  p[9] = q[5] * b[2];
+  p[10] = q[0] * b[3] + q[6] * b[0];
+  p[11] = q[1] * b[3] + q[6] * b[1] + q[7] * b[0];
+  p[12] = q[2] * b[3] + q[7] * b[1];
+  p[13] = q[3] * b[3] + q[6] * b[2] + q[8] * b[0];
+  p[14] = q[4] * b[3] + q[7] * b[2] + q[8] * b[1];
+  p[15] = q[5] * b[3] + q[8] * b[2];
+  p[16] = q[6] * b[3] + q[9] * b[0];
+  p[17] = q[7] * b[3] + q[9] * b[1];
+  p[18] = q[8] * b[3] + q[9] * b[2];
+  p[19] = q[9] * b[3];
   return p;
 }
 

@@ -47,7 +47,7 @@ struct BundleObservations {
   const double* weight = nullptr;              // (M) inverse relative variance; null: all one; 0: not used
   const std::int32_t* cluster = nullptr;  // (num_points) errors within a cluster may be correlated (a stretch
                                           // of time); null: none
-  const std::int32_t* group = nullptr;  // (num_points) a second, crossed clustering (the joint); null: none
+  const std::int32_t* group = nullptr;    // (num_points) a second, crossed clustering (the joint); null: none
 };
 
 struct BundleResult {
