@@ -17,6 +17,10 @@ namespace {
 using Mat3 = Eigen::Matrix<double, 3, 3, Eigen::RowMajor>;
 using Vec3 = Eigen::Vector3d;
 using detail::skew;
+// Sizes known to the heap, not to the compiler: unrolled 10 x 10 factorisations take minutes to compile and run no
+// faster.
+template <int kRows, int kCols>
+using Bounded = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::ColMajor, kRows, kCols>;
 
 // Polynomials in (x, y, z): degree 1 over (x, y, z, 1), degree 2 and 3 in graded reverse order, see
 // multiply().
@@ -211,14 +215,14 @@ double sampson_residual_px(const double Rp[9], const double tp[3], const double 
 }
 
 int essential_five_point(const double* x1, const double* x2, double* Eout) {
-  Eigen::Matrix<double, 9, 5> Qt;
+  Bounded<9, 5> Qt(9, 5);
   for (int i = 0; i < 5; ++i) {
     const double u = x1[2 * i], v = x1[2 * i + 1], p = x2[2 * i], q = x2[2 * i + 1];
     Qt.col(i) << p * u, p * v, p, q * u, q * v, q, u, v, 1.0;
   }
-  const Eigen::HouseholderQR<Eigen::Matrix<double, 9, 5>> qr(Qt);
-  const Eigen::Matrix<double, 9, 9> Q = qr.householderQ();
-  const Eigen::Matrix<double, 9, 4> N = Q.rightCols<4>();  // E = x N0 + y N1 + z N2 + N3
+  const Eigen::HouseholderQR<Bounded<9, 5>> qr(Qt);
+  const Bounded<9, 9> Q = qr.householderQ();
+  const Eigen::Matrix<double, 9, 4> N = Q.rightCols(4);  // E = x N0 + y N1 + z N2 + N3
 
   Poly1 e[3][3];
   for (int i = 0; i < 3; ++i)
@@ -233,7 +237,7 @@ int essential_five_point(const double* x1, const double* x2, double* Eout) {
     }
   const Poly2 half_trace = 0.5 * (L[0][0] + L[1][1] + L[2][2]);
   for (int i = 0; i < 3; ++i) L[i][i] -= half_trace;
-  Eigen::Matrix<double, 10, 20> M;
+  Bounded<10, 20> M(10, 20);
   for (int i = 0; i < 3; ++i)
     for (int j = 0; j < 3; ++j)
       M.row(3 * i + j) =
@@ -245,19 +249,19 @@ int essential_five_point(const double* x1, const double* x2, double* Eout) {
       (multiply(minor(1, 2), e[0][0]) - multiply(minor(0, 2), e[0][1]) + multiply(minor(0, 1), e[0][2]))
           .transpose();
 
-  const Eigen::Matrix<double, 10, 10> A = M.leftCols<10>();
-  const Eigen::Matrix<double, 10, 10> C = A.partialPivLu().solve(M.rightCols<10>());
+  const Bounded<10, 10> A = M.leftCols(10), B = M.rightCols(10);
+  const Bounded<10, 10> C = A.partialPivLu().solve(B);
   if (!C.allFinite()) return 0;
 
   // Multiplication by x on the basis (x2 xy y2 xz yz z2 x y z 1).
-  Eigen::Matrix<double, 10, 10> T = Eigen::Matrix<double, 10, 10>::Zero();
+  Bounded<10, 10> T = Bounded<10, 10>::Zero(10, 10);
   const int cubic[6] = {0, 1, 2, 4, 5, 7};
   for (int i = 0; i < 6; ++i) T.row(i) = -C.row(cubic[i]);
   T(6, 0) = T(7, 1) = T(8, 3) = T(9, 6) = 1.0;
 
-  const Eigen::EigenSolver<Eigen::Matrix<double, 10, 10>> solver(T);
+  const Eigen::EigenSolver<Bounded<10, 10>> solver(T);
   if (solver.info() != Eigen::Success) return 0;
-  const Eigen::Matrix<std::complex<double>, 10, 10> vectors = solver.eigenvectors();
+  const auto vectors = solver.eigenvectors();
   int count = 0;
   for (int k = 0; k < 10; ++k) {
     const std::complex<double> value = solver.eigenvalues()[k];
