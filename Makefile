@@ -1,5 +1,5 @@
 # make demo   the main job on real video, all set-up included
-# make test   the tests, all set-up included       make test-all  the slow ones as well
+# make test   the tests, all set-up included        make test-fast  without the slow ones
 # make bench  kernel benchmarks        make lint  ruff, clang-format, mypy
 
 PYTHON ?= python3
@@ -9,16 +9,16 @@ PIP    := $(PY) -m pip --disable-pip-version-check -q
 TORCH  ?= torch==2.13.0
 SOURCES := pyproject.toml CMakeLists.txt $(shell find cmake cpp cuda python/bindings -type f 2>/dev/null)
 
-.PHONY: demo test test-all bench lint format stubs docs-media clean
+.PHONY: demo test test-fast bench lint format stubs docs-media clean
 
 demo: $(VENV)/.ready
 	$(VENV)/bin/sportcore demo $(ARGS)
 
 test: $(VENV)/.ready
-	$(PY) -m pytest -q -m "not slow and not gpu" $(ARGS)
-
-test-all: $(VENV)/.ready
 	$(PY) -m pytest -q $(ARGS)
+
+test-fast: $(VENV)/.ready
+	$(PY) -m pytest -q -m "not slow and not gpu" $(ARGS)
 
 bench: $(VENV)/.ready
 	$(PY) -m pytest bench -q -p no:cacheprovider --benchmark-only --benchmark-columns=median,iqr,ops $(ARGS)

@@ -17,7 +17,7 @@ namespace {
 using Mat3 = Eigen::Matrix<double, 3, 3, Eigen::RowMajor>;
 using Vec3 = Eigen::Vector3d;
 using detail::skew;
-// Sizes known to the heap, not to the compiler: unrolled 10 x 10 factorisations take minutes to compile and run no
+// Bounded sizes the compiler does not unroll: fixed 10 x 10 factorisations take minutes to compile and run no
 // faster.
 template <int kRows, int kCols>
 using Bounded = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::ColMajor, kRows, kCols>;
