@@ -31,7 +31,7 @@ STAGES = (
 
 # Raised when a stage computes something else than before from the same inputs.
 VERSIONS = {
-    "detect": "2", "sync": "1", "clean": "1", "calibrate": "1", "triangulate": "1", "lift": "1", "pseudolabel": "1",
+    "detect": "2", "sync": "1", "clean": "1", "calibrate": "1", "triangulate": "1", "lift": "1", "pseudolabel": "2",
     "finetune": "1", "evaluate": "1", "export": "1", "report": "1",
 }  # fmt: skip
 
@@ -325,7 +325,7 @@ class Road:
         from .steps import detect, geometry, learning
 
         options = self.session.options("pseudolabel", PseudoLabelOptions)
-        return self.store.run(
+        result = self.store.run(
             f"pseudolabel-{round_ + 1}",
             lambda f: learning.label_step(
                 f, detect.load_keypoints(this.clean), geometry.load_points(this.points.folder),
@@ -334,6 +334,9 @@ class Road:
             inputs={"points": this.points.key, "cameras": this.cameras.key, "tracks": this.clean.key},
             options=options, version=VERSIONS["pseudolabel"],
         )  # fmt: skip
+        for warning in result.info["warnings"]:
+            self.note(str(warning))
+        return result
 
     def finetune(self, this: Round, round_: int, start: StageResult | None) -> StageResult:
         """The lifter of a round, tuned from the one before."""

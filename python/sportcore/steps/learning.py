@@ -56,13 +56,23 @@ def load_lifted(folder: Path) -> np.ndarray:
     return load_npz(folder / "lifted.npz", required=("poses_cam_m",))["poses_cam_m"].astype(float)
 
 
+SHORT_TRAINING_S = 20.0  # less motion than this teaches these movements, not a sport
+
+
 def label_step(folder: Path, keypoints: Keypoints2D, points: Points3D, rig: Rig, options: Any) -> dict[str, Any]:
     """Turn the triangulated motion into labels for every camera; writes ``labels.npz``."""
-    from ..pseudolabels import make_pseudolabels
+    from ..pseudolabels import Part, make_pseudolabels
 
     labels = make_pseudolabels(keypoints.to_skeleton(H36M17), points.to_skeleton(H36M17), rig, options)
     labels.save(folder / "labels.npz")
-    return dict(labels.summary())
+    warnings = []
+    seconds = float((labels.split == Part.TRAIN).sum()) / labels.fps if labels.fps else np.inf
+    if seconds < SHORT_TRAINING_S:
+        warnings.append(
+            f"Only {seconds:.1f} s of motion to learn from: the tuned model has learned these movements, not the "
+            "sport, and may do worse on others. Film a minute or more of what it shall know."
+        )
+    return dict(labels.summary()) | {"warnings": warnings}
 
 
 def finetune_step(
