@@ -25,7 +25,7 @@ def test_without_network_the_demo_is_synthetic_and_says_so(tmp_path: Path, monke
     assert "SYNTHETIC" in text and "cannot be reached" in text
     for word in ("median px", "median mm", "off by deg", "limb lengths vary", "before tuning", "PA-MPJPE", "Scale:"):
         assert word in text, word
-    rows = [line.split() for line in text.splitlines() if line.startswith("cam")]
+    rows = [line.split() for line in text.splitlines() if line.startswith("cam0")]
     assert len(rows) == 4
     assert all(float(r[1]) < 4 and float(r[-2]) < 1.0 for r in rows)  # px; degrees from the truth
     again, _ = demo.run_demo(tmp_path, overrides=overrides)
