@@ -1,5 +1,6 @@
 # make demo   the main job on real video, all set-up included
 # make test   the tests, all set-up included        make test-fast  without the slow ones
+# make test-sanitize  the C++ tests under AddressSanitizer and UBSan
 # make bench  kernel benchmarks        make lint  ruff, clang-format, mypy
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ PIP    := $(PY) -m pip --disable-pip-version-check -q
 TORCH  ?= torch==2.13.0
 SOURCES := pyproject.toml CMakeLists.txt $(shell find cmake cpp cuda python/bindings -type f 2>/dev/null)
 
-.PHONY: demo test test-fast bench lint format stubs docs-media clean
+.PHONY: demo test test-fast test-sanitize bench lint format stubs docs-media clean
 
 demo: $(VENV)/.ready
 	$(VENV)/bin/sportcore demo $(ARGS)
@@ -19,6 +20,15 @@ test: $(VENV)/.ready
 
 test-fast: $(VENV)/.ready
 	$(PY) -m pytest -q -m "not slow and not gpu" $(ARGS)
+
+# cmake, ninja and Eigen come from wheels in the environment; the build has a folder of its own
+test-sanitize: $(VENV)/.ready
+	PATH="$(abspath $(VENV))/bin:$$PATH" cmake -S . -B build/sanitize -G Ninja -DCMAKE_BUILD_TYPE=Release \
+	  -DSPORTCORE_SANITIZE=address,undefined -DSPORTCORE_TESTS=ON -DSPORTCORE_PYTHON=OFF -DSPORTCORE_CUDA=OFF \
+	  -DPython_EXECUTABLE="$(abspath $(PY))" --log-level=WARNING
+	PATH="$(abspath $(VENV))/bin:$$PATH" cmake --build build/sanitize
+	cd build/sanitize && PATH="$(abspath $(VENV))/bin:$$PATH" ASAN_OPTIONS=detect_stack_use_after_return=1 \
+	  UBSAN_OPTIONS=print_stacktrace=1 ctest --output-on-failure $(ARGS)
 
 bench: $(VENV)/.ready
 	$(PY) -m pytest bench -q -p no:cacheprovider --benchmark-only --benchmark-columns=median,iqr,ops $(ARGS)
