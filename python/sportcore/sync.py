@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -60,7 +60,10 @@ class CameraTrack:
             if self.fps is None or not self.fps > 0:
                 raise InputError(f"{self.name}: neither frame times nor a frame rate are known.", "Give fps.")
             return np.arange(frames) / self.fps
-        times = np.asarray(self.times_s, float)
+        try:
+            times = np.asarray(self.times_s, float)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{self.name}: the frame times are not numbers ({error}).") from error
         if times.shape != (frames,):
             raise InputError(f"{self.name}: {frames} frames but times of shape {times.shape}.")
         if not np.isfinite(times).all() or (np.diff(times) <= 0).any():
@@ -103,6 +106,12 @@ class SyncOptions:
         for name in ("fps_tolerance", "length_tolerance", "max_offset_s", "max_gap_s"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} must not be negative, got {getattr(self, name)}.")
+        if not np.isfinite(self.max_offset_s):
+            raise InputError("max_offset_s must be finite.", "Seconds; 1.0, say.")
+        if not isinstance(self.offsets, str):
+            for name, value in self.offsets.items():
+                if not abs(value) < 1e9:  # also NaN
+                    raise InputError(f"offsets: {name} = {value} is not a number of seconds.")
 
 
 @dataclass(frozen=True)
@@ -205,6 +214,7 @@ def align_cameras(
     base = min(float(times[0]) for times in raw) if opt.shared_clock else None
     starts = [float(times[0]) if base is None else base for times in raw]
     local = [times - start for times, start in zip(raw, starts, strict=True)]
+    _check_extent(names, local, fps)
     pairs: list[PairOffset] = []
     measured: dict[str, float | None] = dict.fromkeys(names)
     sigmas: dict[str, float | None] = dict.fromkeys(names)
@@ -329,7 +339,11 @@ def _checked(tracks: Sequence[CameraTrack], skeleton: Skeleton) -> list[CameraTr
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"Camera {twice[0]!r} is given twice.", "Give every camera its own name.")
-    for track in out:
+    for k, track in enumerate(out):
+        try:
+            out[k] = track = replace(track, xy=np.asarray(track.xy, float), score=np.asarray(track.score, float))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{track.name}: xy and score must be regular arrays of numbers ({error}).") from error
         shape, scores = np.shape(track.xy), np.shape(track.score)
         if len(shape) != 3 or shape[1:] != (skeleton.n_joints, 2) or scores != shape[:2]:
             raise InputError(
@@ -339,6 +353,19 @@ def _checked(tracks: Sequence[CameraTrack], skeleton: Skeleton) -> list[CameraTr
         if shape[0] < 2:
             raise InputError(f"{track.name}: {shape[0]} frames are too few.", "Give at least two frames per camera.")
     return out
+
+
+def _check_extent(names: Sequence[str], times: Sequence[Floats], fps: float) -> None:
+    """Refuse frame times that span far more than the videos have frames; a wild time stamp would fill the memory."""
+    first, last = min(float(t[0]) for t in times), max(float(t[-1]) for t in times)
+    longest = max(len(t) for t in times)
+    if not (last - first) * fps <= 20.0 * longest + 100:
+        listed = ", ".join(f"{n} {t[0]:.6g} to {t[-1]:.6g} s" for n, t in zip(names, times, strict=True))
+        raise InputError(
+            f"The frame times span {last - first:.4g} s at {fps:.4g} frames per second, but the longest video has "
+            f"{longest} frames ({listed}).",
+            "Check the frame times, or re-encode the video.",
+        )
 
 
 def _rate(track: CameraTrack, times: Floats) -> float:
