@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sportcore.synthetic.body import SPORTS, BodyShape, Motion, athlete
+from sportcore.synthetic.lifter import simulate_lifter
 from sportcore.synthetic.render import render_background, render_frame, render_frames, render_video
 from sportcore.synthetic.scene import ObservationTruth, limb_indices, observe, project_truth, ring_cameras
 from sportcore.synthetic.session import SyntheticSession, make_session, write_detections
@@ -23,5 +24,6 @@ __all__ = [
     "render_frames",
     "render_video",
     "ring_cameras",
+    "simulate_lifter",
     "write_detections",
 ]
