@@ -1,0 +1,453 @@
+"""The same people in all cameras, and the cameras from all people, together."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cameras import calibrate
+from ..cameras.anthropometry import calibration_joints
+from ..errors import DegenerateError, InputError
+from ..points3d import TriangulateOptions, triangulate
+from ..types import Calibration, Keypoints2D, Points3D, Rig
+from .groups import gather, group_lanes, window_edges
+from .identities import lane_points, link_lanes, reassign, stitch
+from .pairs import PairPose, essential_of, find_pair_pose
+from .scale import scale_calibration, scale_from_heights
+from .slots import Slots, pack
+from .types import DiscardedTrack, PeopleAssociation, PeopleOptions, PeopleTracks
+
+__all__ = ["associate_people", "match_to_rig", "stack_people"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Progress = Callable[[int, int, str], None]
+_log = logging.getLogger(__name__)
+
+MIN_PAIR_SHARE, MIN_PAIR_POINTS = 0.12, 60
+MAX_CLOSURE_DEG = 15.0
+SHORT_S = 0.2
+MOST_START_FRAMES = 6000  #: of all lanes together, for the first calibration
+
+
+def associate_people(
+    tracks: PeopleTracks,
+    intrinsics: Rig,
+    options: PeopleOptions | None = None,
+    *,
+    progress: Progress | None = None,
+) -> PeopleAssociation:
+    """Find the same people in all cameras, and the cameras from all of them.
+
+    Needs known lenses, a common time base and people who move; neither poses of the cameras nor identities. How it
+    works is told in ``docs/people.md``.
+
+    Args:
+        tracks: of every camera, identities arbitrary.
+        intrinsics: lenses by the names of the cameras (by position where no name fits); poses are ignored.
+        options: see :class:`PeopleOptions`.
+        progress: called as ``progress(done, total, message)``; an exception raised in it stops the work.
+
+    Returns:
+        :class:`PeopleAssociation`. People who stand still, or were hardly seen, are left out, and said so.
+
+    Raises:
+        InputError: cameras and tracks do not belong together, or statures do not fit the people.
+        DegenerateError: the tracks do not determine the cameras; the message says why and what to do.
+    """
+    options = PeopleOptions() if options is None else options
+    work = _Work(tracks, intrinsics, options, progress, 4 + 2 * options.rounds)
+    work.step("pairs of cameras")
+    pairs = work.find_pairs()
+    work.step("who is who, by pairs of cameras")
+    essentials = {p.cameras: essential_of(p.R, p.t) for p in pairs}
+    tau = {p.cameras: float(np.clip(3.5 * p.sigma_px, 3.0, work.limit)) for p in pairs}
+    lanes, fit = group_lanes(work.slots, essentials, tau, work.edges, work.flip)
+    work.need_lanes(lanes)
+    work.step("first calibration")
+    calibration = work.calibrate(lanes, final=False)
+    people: Ints = lanes
+    for k in range(options.rounds):
+        work.step("who is who, in space")
+        people, fit = work.identify(calibration.rig, work.tau_of(calibration), lanes if k == 0 else None, fit)
+        work.step("calibration from all people")
+        keep, _ = work.judge(people, calibration.rig)
+        calibration = work.calibrate(people[keep] if len(keep) else people, final=False)
+    work.step("detections to people")
+    people, fit = work.identify(calibration.rig, work.tau_of(calibration), None, fit)
+    keep, reasons = work.judge(people, calibration.rig)
+    if not len(keep):
+        raise DegenerateError(
+            "Nobody was seen by two cameras long enough.", "Check synchronisation and intrinsics, or lower min_share."
+        )
+    calibration = work.calibrate(people[keep], final=True)
+    return work.result(people, keep, reasons, fit, calibration.rig, calibration, pairs)
+
+
+def match_to_rig(
+    tracks: PeopleTracks, rig: Rig, options: PeopleOptions | None = None, *, progress: Progress | None = None
+) -> PeopleAssociation:
+    """Find the same people in all cameras when the cameras are known.
+
+    Args:
+        tracks: of every camera, identities arbitrary.
+        rig: cameras with poses, by name (by position where no name fits), metric and upright.
+        options: see :class:`PeopleOptions`; nothing is calibrated, and ``heights_m`` is not used.
+        progress: called as ``progress(done, total, message)``.
+
+    Raises:
+        InputError: cameras and tracks do not belong together, or all cameras stand in one place.
+        DegenerateError: nobody was seen by two cameras.
+    """
+    options = PeopleOptions() if options is None else options
+    work = _Work(tracks, rig, options, progress, 2 + options.rounds)
+    if np.ptp(work.rig.centers_world, axis=0).max() < 1e-6:
+        raise InputError("All cameras stand in one place: the rig has no poses.", "Use associate_people.")
+    tau = work.limit
+    people: Ints | None = None
+    fit: list[Floats] = []
+    for _ in range(options.rounds):
+        work.step("who is who, in space")
+        people, fit = work.identify(work.rig, tau, None, fit)
+        tau = work.tau_of_people(people, work.rig)
+    assert people is not None
+    work.step("judging")
+    keep, reasons = work.judge(people, work.rig)
+    if not len(keep):
+        raise DegenerateError(
+            "Nobody was seen by two cameras long enough.",
+            "Check that the rig belongs to these videos and that they are synchronised, or lower min_share.",
+        )
+    return work.result(people, keep, reasons, fit, work.rig, None, [])
+
+
+def stack_people(association_xy: Floats, score: Floats, tracks: PeopleTracks) -> Keypoints2D:
+    """All people one after the other on the time axis, as :func:`sportcore.calibrate` can use them.
+
+    Args:
+        association_xy: (P, C, T, J, 2) px.
+        score: (P, C, T, J).
+        tracks: for skeleton, names, frame rate and image sizes.
+
+    Returns:
+        Keypoints with P T frames: frame ``p T + t`` is frame t of person p.
+    """
+    P, C, T, J = score.shape
+    return Keypoints2D(
+        association_xy.transpose(1, 0, 2, 3, 4).reshape(C, P * T, J, 2),
+        score.transpose(1, 0, 2, 3).reshape(C, P * T, J),
+        tracks.skeleton,
+        fps=tracks.fps,
+        image_sizes=tracks.image_sizes,
+        names=tracks.names,
+    )
+
+
+class _Work:
+    """Everything that the steps share."""
+
+    def __init__(
+        self, tracks: PeopleTracks, rig: Rig, options: PeopleOptions, progress: Progress | None, total: int
+    ) -> None:
+        if not isinstance(tracks, PeopleTracks):
+            raise InputError(f"tracks must be PeopleTracks, got {type(tracks).__name__}.")
+        self.tracks, self.options, self.progress, self.total, self.done = tracks, options, progress, total, 0
+        self.rig = _match(tracks, rig)
+        if len(self.rig) < 2:
+            raise InputError("People are matched between cameras: two are needed.")
+        self.slots: list[Slots] = pack(tracks, self.rig, options.calibrate.min_score)
+        empty = [n for n, s in zip(tracks.camera_names, self.slots, strict=True) if not s.track.shape[1]]
+        if empty:
+            raise DegenerateError(f"Camera {empty[0]!r} saw nobody.", "Leave it out, or check its video.")
+        joints = calibration_joints(tracks.skeleton)
+        where = {j: i for i, j in enumerate(joints)}
+        permutation = tracks.skeleton.flip_permutation
+        self.joints = joints
+        self.flip: Ints | None = None
+        if options.calibrate.undo_swaps:
+            self.flip = np.array([where.get(int(permutation[j]), i) for i, j in enumerate(joints)])
+        diagonal = float(np.hypot(*np.median(self.rig.image_sizes, axis=0)))
+        self.limit = options.max_residual_px or 0.006 * diagonal
+        self.edges = window_edges(tracks.n_frames, tracks.fps, options.window_s)
+        bones = [(where[a], where[b]) for a, b in tracks.skeleton.bone_indices if a in where and b in where]
+        self.bones = np.array(bones or [(0, 1)], np.int64)
+        self.warnings: list[str] = []
+        self.seconds: dict[str, float] = {}
+        self._clock, self._running = time.perf_counter(), ""
+
+    def step(self, message: str) -> None:
+        now = time.perf_counter()
+        if self._running:
+            self.seconds[self._running] = self.seconds.get(self._running, 0.0) + now - self._clock
+        self._clock, self._running = now, message
+        if self.progress is not None:
+            self.progress(self.done, self.total, message)
+        self.done += 1
+
+    # ---- cameras -----------------------------------------------------------------------------------------------------
+
+    def find_pairs(self) -> list[PairPose]:
+        """Relative poses of all pairs of cameras that have one, those left out that contradict the others."""
+        C = len(self.slots)
+        found = []
+        for a in range(C):
+            for b in range(a + 1, C):
+                pose = find_pair_pose(
+                    (a, b), self.slots[a], self.slots[b], self.edges, self.limit, self.flip, self.options.seed
+                )
+                if pose is not None and pose.share >= MIN_PAIR_SHARE and pose.n >= MIN_PAIR_POINTS:
+                    found.append(pose)
+        if not found:
+            raise DegenerateError(
+                "No two cameras have tracks that fit together.",
+                "Check that the videos are synchronised, show the same people, and that the intrinsics are theirs.",
+            )
+        return _consistent(found)
+
+    def need_lanes(self, lanes: Ints) -> None:
+        """Every camera must have a part in something."""
+        used = (lanes >= 0).any((0, 2)) if lanes.size else np.zeros(len(self.slots), bool)
+        lost = [n for n, ok in zip(self.tracks.camera_names, used, strict=True) if not ok]
+        if lost:
+            raise DegenerateError(
+                f"Nobody in camera {', '.join(map(repr, lost))} could be found in another camera.",
+                "Leave it out, or check its synchronisation, its intrinsics and that it shows the same people.",
+            )
+
+    def calibrate(self, people: Ints, final: bool) -> Calibration:
+        """Cameras from all people; (P, C, T) tracks."""
+        xy, score = gather(self.tracks, people)
+        keypoints = stack_people(xy, score, self.tracks)
+        if not final:
+            some = np.flatnonzero((keypoints.observed.any(-1).sum(0)) >= 2)
+            if len(some) < 10:
+                raise DegenerateError(
+                    f"Only {len(some)} frames show a person whom two cameras share.",
+                    "Record longer, and check synchronisation and intrinsics.",
+                )
+            step = -(-len(some) // MOST_START_FRAMES)
+            keypoints = keypoints.frames(some[::step])
+        wanted = self.options.calibrate
+        if not final:
+            wanted = dataclasses.replace(wanted, force=True, known_bone=None)
+        calibration = calibrate(keypoints, self.rig, wanted)
+        self.seconds["calibrations"] = self.seconds.get("calibrations", 0) + 1
+        return calibration
+
+    def tau_of(self, calibration: Calibration) -> float:
+        """Residual (px) from which on an observation speaks against a person."""
+        rms = calibration.report.per_camera_rms_px
+        sigma = float(np.nanmedian(rms)) / np.sqrt(2) if np.isfinite(rms).any() else self.limit
+        return float(np.clip(4.5 * sigma, 5.0, 1.5 * self.limit))
+
+    def tau_of_people(self, people: Ints, rig: Rig) -> float:
+        """The same from residuals, where nothing was calibrated."""
+        xy, score = gather(self.tracks, people)
+        found = triangulate(
+            stack_people(xy, score, self.tracks), rig, TriangulateOptions(max_reprojection_error_px=1.5 * self.limit)
+        )
+        r = found.residual_px[found.inlier]
+        return float(np.clip(4.5 * 1.4826 * np.median(r), 5.0, 1.5 * self.limit)) if r.size else self.limit
+
+    # ---- people ------------------------------------------------------------------------------------------------------
+
+    def identify(self, rig: Rig, tau: float, lanes: Ints | None, fit: list[Floats]) -> tuple[Ints, list[Floats]]:
+        """Everybody in all cameras, bystanders included: (P, C, T) tracks."""
+        o, fps = self.options, self.tracks.fps
+        if lanes is None:
+            essentials, taus = {}, {}
+            for a in range(len(rig)):
+                for b in range(a + 1, len(rig)):
+                    R = rig.R[b] @ rig.R[a].T
+                    t = rig.t[b] - R @ rig.t[a]
+                    if np.linalg.norm(t) > 1e-9:
+                        essentials[a, b] = essential_of(R, t / np.linalg.norm(t))
+                        taus[a, b] = tau
+            lanes, fit = group_lanes(self.slots, essentials, taus, self.edges, self.flip)
+        threads = o.calibrate.num_threads
+        points = lane_points(self.slots, lanes, rig, 1.5 * tau, threads)
+        people = link_lanes(points, lanes, self.edges, fps)
+        for last in (False, True):
+            points = lane_points(self.slots, people, rig, 1.5 * tau, threads)
+            groups = stitch(people, points, self.bones, fps, o.max_gap_s, o.max_people)
+            people = np.stack([_joined(people[g]) for g in groups]) if groups else people[:0]
+            joined = lane_points(self.slots, people, rig, 1.5 * tau, threads)
+            if not last:  # fragments too short to be anybody do not take detections from others
+                seen = (np.isfinite(joined[..., 0]).sum(-1) >= 3).sum(-1)
+                real = seen >= max(3, SHORT_S * fps)
+                joined = joined[real]
+            people = reassign(self.slots, joined, rig, tau, self.flip, fps)
+        return people, fit
+
+    def judge(self, people: Ints, rig: Rig) -> tuple[Ints, dict[int, str]]:
+        """Indices of the people to keep, most seen first, and why the others are left out."""
+        o = self.options
+        T = people.shape[2]
+        points = lane_points(self.slots, people, rig, 1.5 * self.limit, o.calibrate.num_threads)
+        seen = (np.isfinite(points[..., 0]).sum(-1) >= 3).mean(-1)
+        moved = np.array([_motion(p) for p in points])
+        count = (people >= 0).sum((1, 2))
+        reasons: dict[int, str] = {}
+        enough = seen >= max(o.min_share, 3 / max(T, 1))
+        someone_moves = bool((moved[enough] > 2 * o.still_m).any()) if enough.any() else False
+        for p in range(len(people)):
+            if not enough[p]:
+                reasons[p] = "seen too little"
+            elif o.still_m > 0 and someone_moves and moved[p] < o.still_m:
+                reasons[p] = "stands still"
+        order = [int(p) for p in np.argsort(-count, kind="stable") if int(p) not in reasons]
+        for p in order[o.max_people :]:
+            reasons[p] = "too many people"
+        return np.array(order[: o.max_people], np.int64), reasons
+
+    # ---- result ------------------------------------------------------------------------------------------------------
+
+    def result(
+        self,
+        everybody: Ints,
+        keep: Ints,
+        reasons: Mapping[int, str],
+        fit: Sequence[Floats],
+        rig: Rig,
+        calibration: Calibration | None,
+        pairs: Sequence[PairPose],
+    ) -> PeopleAssociation:
+        """Put everything together."""
+        o, tracks = self.options, self.tracks
+        people = everybody[keep]
+        xy, score = gather(tracks, people)
+        T = tracks.n_frames
+        if calibration is None:
+            tau = self.tau_of_people(people, rig)
+            all_points = triangulate(
+                stack_people(xy, score, tracks), rig, TriangulateOptions(max_reprojection_error_px=1.5 * tau)
+            )
+        else:
+            all_points = calibration.points
+        points = [_slice(all_points, p * T, (p + 1) * T) for p in range(len(people))]
+        info: dict[str, Any] = {}
+        if calibration is not None and o.heights_m is not None:
+            scale = scale_from_heights(points, o.heights_m, o.height_sigma_m)
+            source = "statures of " + ", ".join(f"{h:g} m" for h in scale.heights_m.values())
+            calibration = scale_calibration(calibration, scale.factor, source, scale.sigma_rel)
+            rig = calibration.rig
+            points = [_slice(calibration.points, p * T, (p + 1) * T) for p in range(len(people))]
+            self.warnings += scale.warnings
+            info["scale_votes"] = {int(p): v[0] / scale.factor for p, v in scale.votes.items()}
+        keypoints = tuple(
+            Keypoints2D(
+                x, s, tracks.skeleton, fps=tracks.fps, image_sizes=tracks.image_sizes, names=tracks.camera_names
+            )
+            for x, s in zip(xy, score, strict=True)
+        )
+        discarded, split = self._fates(everybody, keep, reasons, fit)
+        info |= {
+            "pairs": [
+                {
+                    "cameras": [tracks.camera_names[i] for i in p.cameras], "share": round(p.share, 3),
+                    "sigma_px": round(p.sigma_px, 2), "n": p.n,
+                }
+                for p in pairs
+            ],
+            "seen_by_two_cameras": [float(np.mean((k >= 0).sum(0) >= 2)) for k in people],
+            "left_out": {r: sum(v == r for v in reasons.values()) for r in sorted(set(reasons.values()))},
+        }  # fmt: skip
+        self.step("done")
+        info["seconds"] = {k: round(v, 3) for k, v in self.seconds.items()}
+        return PeopleAssociation(
+            xy, score, people, keypoints, tuple(points), calibration, rig, discarded, split, tuple(self.warnings), info
+        )
+
+    def _fates(
+        self, everybody: Ints, keep: Ints, reasons: Mapping[int, str], fit: Sequence[Floats]
+    ) -> tuple[tuple[DiscardedTrack, ...], tuple[tuple[str, int, tuple[int, ...]], ...]]:
+        discarded, split = [], []
+        few = max(3, round(SHORT_S * self.tracks.fps))
+        new = {int(p): i for i, p in enumerate(keep)}
+        for c, name in enumerate(self.tracks.camera_names):
+            for k, s in enumerate(self.tracks.score[c]):
+                frames = int((s > 0).any(-1).sum())
+                owners = {
+                    int(p): int((everybody[p, c] == k).sum()) for p in np.flatnonzero((everybody[:, c] == k).any(1))
+                }
+                kept = {new[p]: n for p, n in owners.items() if p in new}
+                if kept:
+                    real = tuple(sorted(p for p, n in kept.items() if n >= few))
+                    if len(real) > 1:
+                        split.append((name, k, real))
+                    continue
+                best = fit[c][k] if c < len(fit) and k < len(fit[c]) else -1.0
+                if owners:
+                    reason = reasons[max(owners, key=lambda p: owners[p])]
+                elif frames < few:
+                    reason = "too short"
+                else:
+                    reason = "one camera only" if best < 0.2 else "does not fit"
+                discarded.append(DiscardedTrack(name, k, frames, reason))
+        return tuple(discarded), tuple(split)
+
+
+def _match(tracks: PeopleTracks, rig: Rig) -> Rig:
+    names = tracks.camera_names
+    if not isinstance(rig, Rig):
+        raise InputError(f"The cameras must be a Rig, got {type(rig).__name__}.")
+    if all(n in rig.names for n in names):
+        return rig.subset(names)
+    if len(rig) == len(names) and not any(n in rig.names for n in names):
+        return Rig(tuple(c.replace(name=n) for c, n in zip(rig, names, strict=True)))
+    missing = [n for n in names if n not in rig.names]
+    raise InputError(f"No camera for {', '.join(missing)}.", f"The rig has {', '.join(rig.names)}.")
+
+
+def _consistent(pairs: list[PairPose]) -> list[PairPose]:
+    """Leave out pairs whose rotation contradicts the way around over a third camera, the worst first."""
+    pairs = list(pairs)
+    while True:
+        R = {p.cameras: p.R for p in pairs} | {p.cameras[::-1]: p.R.T for p in pairs}
+        votes = {p.cameras: [0, 0] for p in pairs}
+        cameras = sorted({c for p in pairs for c in p.cameras})
+        for p in pairs:
+            a, b = p.cameras
+            for c in cameras:
+                if c in (a, b) or (a, c) not in R or (c, b) not in R:
+                    continue
+                loop = R[c, b] @ R[a, c] @ p.R.T
+                angle = np.degrees(np.arccos(np.clip((np.trace(loop) - 1) / 2, -1, 1)))
+                votes[a, b][int(angle > MAX_CLOSURE_DEG)] += 1
+        bad = [p for p in pairs if votes[p.cameras][1] > votes[p.cameras][0]]
+        if not bad:
+            return pairs
+        worst = max(bad, key=lambda p: (votes[p.cameras][1] - votes[p.cameras][0], -p.share))
+        pairs.remove(worst)
+
+
+def _joined(chosen: Ints) -> Ints:
+    """One person from fragments (F, C, T): the first that has a track."""
+    out = chosen[0].copy()
+    for other in chosen[1:]:
+        out = np.where(out >= 0, out, other)
+    return out
+
+
+def _motion(points: Floats) -> float:
+    """How far the body moves: extent (5 to 95 %) of the livelier joints of (T, J, 3), m."""
+    best = []
+    for j in range(points.shape[1]):
+        x = points[np.isfinite(points[:, j, 0]), j]
+        if len(x) >= 5:
+            low, high = np.percentile(x, [5, 95], axis=0)
+            best.append(float(np.linalg.norm(high - low)))
+    return float(np.percentile(best, 75)) if best else 0.0
+
+
+def _slice(points: Points3D, a: int, b: int) -> Points3D:
+    return Points3D(
+        points.xyz[a:b], points.covariance[a:b], points.residual_px[:, a:b], points.inlier[:, a:b], points.n_views[a:b],
+        points.status[a:b], points.skeleton, fps=points.fps,
+    )  # fmt: skip
