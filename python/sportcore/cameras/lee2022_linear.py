@@ -135,7 +135,8 @@ def rotations_with_gaps(v: Floats, seen: Bools, rounds: int = 50) -> Directions:
     gram = (W @ W.T).reshape(C, 3, C, 3).transpose(0, 2, 1, 3)  # (C, C, 3, 3)
     sigma = np.sqrt(np.maximum(np.linalg.eigvalsh(W @ W.T / max(N, 1))[::-1], 0.0))
     _check_rank(sigma)
-    polar = np.where((shared >= 3)[..., None, None], to_so3(gram) * shared[..., None, None], 0.0)
+    U, _, Vt = np.linalg.svd(gram)  # without forcing the handedness, so that a mirrored camera shows
+    polar = np.where((shared >= 3)[..., None, None], U @ Vt * shared[..., None, None], 0.0)
     root = 1 / np.sqrt(np.where(shared >= 3, shared, 0.0).sum(1))
     matrix = (polar * root[:, None, None, None] * root[None, :, None, None]).transpose(0, 2, 1, 3).reshape(3 * C, 3 * C)
     blocks = np.linalg.eigh(0.5 * (matrix + matrix.T))[1][:, ::-1][:, :3].reshape(C, 3, 3) / root[:, None, None]
@@ -312,9 +313,14 @@ def translations(R: Floats, n: Floats, seen: Bools | None = None) -> Rays:
         seen: (C, M) which rays exist; None: all. Every point needs two.
 
     Raises:
-        DegenerateError: the first two cameras stand at the same place, or the system has no solution.
+        DegenerateError: the first two cameras stand at the same place, or the cameras share too little for one scale.
     """
     C, M = n.shape[:2]
+    if seen is not None and not one_scale(seen):
+        raise DegenerateError(
+            "The cameras share joints only in a chain of pairs: the relative size of its links is not determined.",
+            "Three neighbours must see some joints at the same time.",
+        )
     N = _normal(R, n, seen)
     values, x, t4 = _smallest(N)
     # the combination of the four for which the first camera is the origin
@@ -339,6 +345,34 @@ def translations(R: Floats, n: Floats, seen: Bools | None = None) -> Rays:
     if positive < 0.5:
         t, X, positive = -t, -X, float(np.mean(depth < 0))
     return Rays(t, X, values, positive)
+
+
+def one_scale(seen: Bools, enough: int = 2) -> bool:
+    """Whether the cameras are tied into one rigid figure by the points that they share, rotations being known.
+
+    Each set of cameras that sees ``enough`` points is rigid up to a shift and a size of its own; in general position
+    all sizes are one when the sets' equations leave no more than a common shift and a common size.
+
+    Args:
+        seen: (C, M).
+        enough: points that a set of cameras must share.
+    """
+    C = len(seen)
+    _, one, counts = np.unique(np.packbits(seen, axis=0), axis=1, return_index=True, return_counts=True)
+    sets = [np.flatnonzero(seen[:, m]) for m, k in zip(one, counts, strict=True) if k >= enough]
+    sets = [cameras for cameras in sets if len(cameras) >= 2]
+    place = np.random.default_rng(0).normal(size=(C, 3))
+    rows = []
+    for s, cameras in enumerate(sets):
+        for a, b in zip(cameras, cameras[1:], strict=False):
+            row = np.zeros((3, 3 * C + len(sets)))
+            row[:, 3 * a : 3 * a + 3], row[:, 3 * b : 3 * b + 3] = np.eye(3), -np.eye(3)
+            row[:, 3 * C + s] = place[b] - place[a]
+            rows.append(row)
+    if not rows:
+        return False
+    A = np.concatenate(rows)
+    return int(np.linalg.matrix_rank(A)) == A.shape[1] - 4
 
 
 # ---- points of given cameras -----------------------------------------------------------------------------------------
