@@ -197,10 +197,10 @@ def _step(s: _System, G: Floats, damping: float) -> tuple[Floats, Floats, float]
     n, k = len(s.gc), G.shape[1]
     diagonal = np.einsum("pii->pi", s.Hpp)
     extra = damping * np.maximum(diagonal, 1e-9 * diagonal.max())
-    H = s.Hpp.copy()
-    H[:, range(3), range(3)] += extra
-    Y = np.linalg.solve(H, s.E)
-    M = s.E.reshape(-1, s.E.shape[-1]).T @ Y.reshape(-1, s.E.shape[-1])
+    L = _cholesky(s.Hpp, extra)
+    Y = _forward(L, s.E)
+    flat = Y.reshape(-1, Y.shape[-1])
+    M = flat.T @ flat
     Hc = G.T @ s.Hcc @ G
     ec = damping * np.maximum(np.diag(Hc), 1e-12 * np.diag(Hc).max())
     top = Hc + np.diag(ec) - G.T @ M[:n, :n] @ G
@@ -209,9 +209,38 @@ def _step(s: _System, G: Floats, damping: float) -> tuple[Floats, Floats, float]
     rhs = np.concatenate([-G.T @ (s.gc - M[:n, -1]), M[n:-1, -1]])
     z = np.linalg.solve(K, rhs)
     dc = G @ z[:k]
-    dX = -(Y @ np.concatenate([dc, z[k:], [1.0]]))
+    dX = -_backward(L, (flat @ np.concatenate([dc, z[k:], [1.0]])).reshape(-1, 3))
     fall = 0.5 * float(z[:k] @ (ec * z[:k] - G.T @ s.gc) + (extra * dX * dX).sum() - (dX * s.E[:, :, -1]).sum())
     return dc, dX, fall
+
+
+def _cholesky(H: Floats, extra: Floats) -> tuple[Floats, ...]:
+    """The six entries (P,) of the lower factors of H + diag(extra), row by row; NaN where there is none."""
+    with np.errstate(all="ignore"):
+        l00 = np.sqrt(H[:, 0, 0] + extra[:, 0])
+        l10 = H[:, 1, 0] / l00
+        l11 = np.sqrt(H[:, 1, 1] + extra[:, 1] - l10 * l10)
+        l20 = H[:, 2, 0] / l00
+        l21 = (H[:, 2, 1] - l20 * l10) / l11
+        return l00, l10, l11, l20, l21, np.sqrt(H[:, 2, 2] + extra[:, 2] - l20 * l20 - l21 * l21)
+
+
+def _forward(L: tuple[Floats, ...], E: Floats) -> Floats:
+    """L^-1 E for all points at once; E is (P, 3, K)."""
+    l00, l10, l11, l20, l21, l22 = (entry[:, None] for entry in L)
+    Y = np.empty_like(E)
+    np.divide(E[:, 0], l00, out=Y[:, 0])
+    np.divide(E[:, 1] - l10 * Y[:, 0], l11, out=Y[:, 1])
+    np.divide(E[:, 2] - l20 * Y[:, 0] - l21 * Y[:, 1], l22, out=Y[:, 2])
+    return Y
+
+
+def _backward(L: tuple[Floats, ...], y: Floats) -> Floats:
+    """L^-T y for all points at once; y is (P, 3)."""
+    l00, l10, l11, l20, l21, l22 = L
+    x2 = y[:, 2] / l22
+    x1 = (y[:, 1] - l21 * x2) / l11
+    return np.stack([(y[:, 0] - l10 * x1 - l20 * x2) / l00, x1, x2], -1)
 
 
 def _cost(parts: tuple[Floats, Floats, Floats]) -> tuple[float, float, float]:

@@ -163,8 +163,8 @@ class Rays:
     Attributes:
         t: (C, 3), zero for the first camera, unit length for the second.
         X: (M, 3) the points of the same solution.
-        eigenvalues: (5,) the smallest of the normal matrix; the first four belong to the solution. The fifth is a lower
-            bound when it could not be told from the points' own.
+        eigenvalues: (5,) the smallest of the normal matrix; the first four belong to the solution. The fifth is good to
+            four digits, and a lower bound when it could not be told from the points' own.
         in_front: share of the depths in the first two cameras that came out positive.
     """
 
@@ -247,6 +247,7 @@ def _smallest_by_roots(N: _Normal) -> tuple[Floats, Floats, Floats] | None:
         return None
     tiny = 1e-15 * float(np.abs(np.diag(N.D)).max())
     start = np.linalg.eigh(N.schur(0.0))
+    settled = (1e-9, 1e-9, 1e-9, 1e-9, 1e-3)  # the step after is its third power
     top: Floats | None = None
     values, points, translations_ = np.empty(WANTED), [], []
     for k in range(WANTED):
@@ -259,7 +260,7 @@ def _smallest_by_roots(N: _Normal) -> tuple[Floats, Floats, Floats] | None:
             else:
                 high = min(high, lam)
             new = lam + mu[k] / (1.0 + x @ x)  # the Rayleigh quotient of (x, t)
-            if abs(new - lam) <= 1e-13 * abs(new) + 1e-3 * tiny or abs(mu[k]) <= tiny:
+            if abs(new - lam) <= settled[k] * abs(new) + 1e-3 * tiny or abs(mu[k]) <= tiny:
                 lam = new
                 break
             if new >= min(high, ceiling):
