@@ -17,7 +17,7 @@ from ..errors import DegenerateError, InputError
 from ..points3d import TriangulateOptions, triangulate
 from ..types import Calibration, Keypoints2D, Points3D, Rig
 from .groups import gather, group_lanes, window_edges
-from .identities import lane_points, link_lanes, reassign, stitch
+from .identities import lane_points, link_lanes, reassign, relink, stitch
 from .pairs import PairPose, essential_of, find_pair_pose
 from .scale import scale_calibration, scale_from_heights
 from .slots import Slots, pack
@@ -275,6 +275,9 @@ class _Work:
         people = link_lanes(points, lanes, self.edges, fps)
         for last in (False, True):
             points = lane_points(self.slots, people, rig, 1.5 * tau, threads)
+            if last:
+                people = relink(points, people, fps)
+                points = lane_points(self.slots, people, rig, 1.5 * tau, threads)
             groups = stitch(people, points, self.bones, fps, o.max_gap_s, o.max_people)
             people = np.stack([_joined(people[g]) for g in groups]) if groups else people[:0]
             joined = lane_points(self.slots, people, rig, 1.5 * tau, threads)

@@ -22,7 +22,7 @@ from ..types import Rig
 from .pairs import FLIP_PENALTY
 from .slots import Slots
 
-__all__ = ["link_lanes", "lane_points", "reassign", "stitch"]
+__all__ = ["lane_points", "link_lanes", "reassign", "relink", "stitch"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -31,7 +31,8 @@ NEAR_M, SPEED_M_S = 0.30, 1.5  #: how far from the prediction a person may be: a
 JUMP_M, JUMP_M_S = 0.2, 6.0  #: further and faster than anybody: the lane has gone over to somebody else
 SHARED_BONUS = 0.25  #: in units of that distance, for each camera in which the same track goes on
 BRIDGE_S = 0.4  #: gaps bridged for the assignment of detections
-BODY_SIZE_SIGMA = 0.06
+BODY_SIZE_SIGMA = 0.04  #: relative difference of bone lengths at which two bodies begin to differ
+SAME_PLACE_M, OVERLAP_S = 0.2, 0.3  #: of fragments of one person that overlap in time
 
 
 def lane_points(slots: Sequence[Slots], lanes: Ints, rig: Rig, error_px: float, num_threads: int = 0) -> Floats:
@@ -62,25 +63,38 @@ def lane_points(slots: Sequence[Slots], lanes: Ints, rig: Rig, error_px: float, 
 
 
 @dataclass(frozen=True)
-class _Group:
-    """A lane in a window: where each joint is first and last, when, and how fast the body moves."""
+class _End:
+    """One end of a stretch: where each joint is, when, how fast the body moves, and which tracks show it."""
 
-    lane: int
-    span: tuple[int, int]  # first and last frame with a body
-    frames: tuple[int, int]  # of the window, end excluded
-    first: Floats  # (J, 3)
-    first_s: Floats  # (J,)
-    last: Floats
-    last_s: Floats
+    joints: Floats  # (J, 3)
+    when: Floats  # (J,) s
     velocity: Floats  # (3,) m/s, NaN where it cannot be told
     tracks: tuple[frozenset[int], ...]  # per camera
 
 
-def _describe(points: Floats, lanes: Ints, lane: int, t0: int, t1: int, fps: float) -> _Group | None:
-    x = points[lane, t0:t1]
-    body = np.flatnonzero(np.isfinite(x[..., 0]).sum(-1) >= 3)
+@dataclass(frozen=True)
+class _Stretch:
+    """Part of a lane or of a person that is surely one person."""
+
+    row: int
+    span: tuple[int, int]  # first and last frame with a body
+    begin: _End
+    end: _End
+
+
+def _stretch(points: Floats, chosen: Ints, row: int, t0: int, t1: int, fps: float, reach: int) -> _Stretch | None:
+    """Frames t0 to t1 (excluded) of a row; its ends are described by ``reach`` frames each."""
+    body = t0 + np.flatnonzero(np.isfinite(points[row, t0:t1, :, 0]).sum(-1) >= 3)
     if not len(body):
         return None
+    a, b = int(body[0]), int(body[-1])
+    begin = _end(points, chosen, row, a, min(a + reach, b + 1), fps, False)
+    end = _end(points, chosen, row, max(b + 1 - reach, a), b + 1, fps, True)
+    return _Stretch(row, (a, b), begin, end)
+
+
+def _end(points: Floats, chosen: Ints, row: int, t0: int, t1: int, fps: float, last: bool) -> _End:
+    x = points[row, t0:t1]
     seen = np.isfinite(x[..., 0])
     J = x.shape[1]
     i, j = seen.argmax(0), len(x) - 1 - seen[::-1].argmax(0)
@@ -91,9 +105,8 @@ def _describe(points: Floats, lanes: Ints, lane: int, t0: int, t1: int, fps: flo
     longest = float(np.nanmax(far))
     good = far > 0.5 * longest if longest > 1.5 / fps else np.zeros(J, bool)
     velocity = np.median((b - a)[good] / far[good, None], axis=0) if good.sum() >= 3 else np.full(3, np.nan)
-    here = lanes[lane, :, t0:t1]
-    tracks = tuple(frozenset(k[k >= 0].tolist()) for k in here)
-    return _Group(lane, (t0 + int(body[0]), t0 + int(body[-1])), (t0, t1), a, ta, b, tb, velocity, tracks)
+    tracks = tuple(frozenset(k[k >= 0].tolist()) for k in chosen[row, :, t0:t1])
+    return _End(b, tb, velocity, tracks) if last else _End(a, ta, velocity, tracks)
 
 
 def _jumps(x: Floats, fps: float) -> Ints:
@@ -108,26 +121,58 @@ def _jumps(x: Floats, fps: float) -> Ints:
     return np.array(out, np.int64)
 
 
-def _link_cost(p: _Group, q: _Group, fps: float) -> float:
+def _link_cost(p: _Stretch, q: _Stretch, fps: float) -> float:
     """Of q being p a little later; 1 and more: not the same person."""
-    dt = q.first_s - p.last_s
+    dt = q.begin.when - p.end.when
     known = np.isfinite(dt)
     if known.sum() < 3:
         return np.inf
-    speeds = [v for v in (p.velocity, q.velocity) if np.isfinite(v).all()]
+    speeds = [v for v in (p.end.velocity, q.begin.velocity) if np.isfinite(v).all()]
     velocity = np.mean(speeds, axis=0) if speeds else np.zeros(3)
-    d = (q.first - p.last - np.clip(dt, 0, 0.5)[:, None] * velocity)[known]
+    d = (q.begin.joints - p.end.joints - np.clip(dt, -0.2, 0.5)[:, None] * velocity)[known]
     gap = float(np.linalg.norm(np.median(d, axis=0)))
-    wait = (q.span[0] - p.span[1]) / fps
-    reach = NEAR_M + SPEED_M_S * max(wait, 0.0)
+    wait = abs(q.span[0] - p.span[1]) / fps
+    reach = NEAR_M + SPEED_M_S * wait
     if gap >= reach:
         return np.inf
-    shared = sum(bool(a & b) for a, b in zip(p.tracks, q.tracks, strict=True))
+    shared = sum(bool(a & b) for a, b in zip(p.end.tracks, q.begin.tracks, strict=True))
     return gap / reach + 0.5 * wait - SHARED_BONUS * min(shared, 3)
 
 
+def _link(stretches: list[_Stretch], chosen: Ints, fps: float, overlap: int) -> Ints:
+    """(P, C, T) people from stretches, by the cheapest matching of all ends with all beginnings."""
+    _, C, T = chosen.shape
+    stretches = sorted(stretches, key=lambda g: g.span)
+    starts = np.array([g.span[0] for g in stretches], np.int64)
+    rows, columns, costs = [], [], []
+    for i, p in enumerate(stretches):
+        a, b = np.searchsorted(starts, [p.span[1] + 1 - overlap, p.span[1] + max(1, round(fps)) + 1])
+        for j in range(int(a), int(b)):
+            q = stretches[j]
+            if i == j or q.span[0] <= p.span[0] or q.span[1] <= p.span[1]:
+                continue
+            cost = _link_cost(p, q, fps)
+            if cost < 1.0:
+                rows.append(i)
+                columns.append(j)
+                costs.append(cost)
+    follows = _cheapest(np.array(rows, np.int64), np.array(columns, np.int64), np.array(costs), len(stretches))
+    out: list[Ints] = []
+    for head in sorted(set(range(len(stretches))) - set(follows.values())):
+        person = np.full((C, T), -1, np.int64)
+        at: int | None = head
+        while at is not None:
+            g = stretches[at]
+            part = chosen[g.row, :, g.span[0] : g.span[1] + 1]
+            into = person[:, g.span[0] : g.span[1] + 1]
+            into[...] = np.where(part >= 0, part, into)
+            at = follows.get(at)
+        out.append(person)
+    return np.stack(out) if out else np.full((0, C, T), -1, np.int64)
+
+
 def link_lanes(points: Floats, lanes: Ints, edges: Ints, fps: float) -> Ints:
-    """Link the lanes of all windows into people, by the cheapest matching of all ends with all beginnings.
+    """Link the lanes of all windows into people.
 
     Args:
         points: (L, T, J, 3) of :func:`lane_points`, m.
@@ -138,41 +183,40 @@ def link_lanes(points: Floats, lanes: Ints, edges: Ints, fps: float) -> Ints:
     Returns:
         (P, C, T) track of each person in each camera, -1 where none. Gaps are up to a second long.
     """
-    _, C, T = lanes.shape
-    ends = np.append(edges[1:], T)
-    groups: list[_Group] = []
-    for t0, t1 in zip(edges, ends, strict=True):
+    stretches: list[_Stretch] = []
+    for t0, t1 in zip(edges, np.append(edges[1:], lanes.shape[2]), strict=True):
         for lane in range(len(lanes)):
-            cuts = _jumps(points[lane, t0:t1], fps) + int(t0)
+            cuts = [int(t) + int(t0) for t in _jumps(points[lane, t0:t1], fps)]
             for u0, u1 in zip([int(t0), *cuts], [*cuts, int(t1)], strict=True):
-                one = _describe(points, lanes, lane, int(u0), int(u1), fps)
+                one = _stretch(points, lanes, lane, u0, u1, fps, u1 - u0)
                 if one is not None:
-                    groups.append(one)
-    groups.sort(key=lambda g: g.span)
-    starts = np.array([g.span[0] for g in groups], np.int64)
-    rows, columns, costs = [], [], []
-    for i, p in enumerate(groups):
-        a, b = np.searchsorted(starts, [p.span[1] + 1, p.span[1] + max(1, round(fps)) + 1])
-        for j in range(int(a), int(b)):
-            cost = _link_cost(p, groups[j], fps)
-            if cost < 1.0:
-                rows.append(i)
-                columns.append(j)
-                costs.append(cost)
-    follows = _cheapest(np.array(rows, np.int64), np.array(columns, np.int64), np.array(costs), len(groups))
-    out: list[Ints] = []
-    begun = set(range(len(groups))) - set(follows.values())
-    for head in sorted(begun):
-        person = np.full((C, T), -1, np.int64)
-        at: int | None = head
-        while at is not None:
-            g = groups[at]
-            part = lanes[g.lane, :, g.frames[0] : g.frames[1]]
-            into = person[:, g.frames[0] : g.frames[1]]
-            into[...] = np.where(part >= 0, part, into)
-            at = follows.get(at)
-        out.append(person)
-    return np.stack(out) if out else np.full((0, C, T), -1, np.int64)
+                    stretches.append(one)
+    return _link(stretches, lanes, fps, 0)
+
+
+def relink(points: Floats, people: Ints, fps: float) -> Ints:
+    """Take people apart where they are lost or jump, and link the stretches anew.
+
+    After detections were given to people frame by frame, the ends of stretches are where they are seen to be, not at
+    the borders of windows.
+
+    Args:
+        points: (P, T, J, 3) m.
+        people: (P, C, T).
+        fps: frames per second.
+    """
+    stretches: list[_Stretch] = []
+    most = max(2, round(0.1 * fps))
+    reach = max(3, round(0.3 * fps))
+    for row, x in enumerate(points):
+        body = np.flatnonzero(np.isfinite(x[..., 0]).sum(-1) >= 3)
+        lost = body[1:][np.diff(body) > most]
+        cuts = sorted({int(t) for t in lost} | {int(t) for t in _jumps(x, fps)})
+        for u0, u1 in zip([0, *cuts], [*cuts, len(x)], strict=True):
+            one = _stretch(points, people, row, u0, u1, fps, reach)
+            if one is not None:
+                stretches.append(one)
+    return _link(stretches, people, fps, most)
 
 
 def _cheapest(rows: Ints, columns: Ints, costs: Floats, count: int) -> dict[int, int]:
@@ -188,82 +232,132 @@ def _cheapest(rows: Ints, columns: Ints, costs: Floats, count: int) -> dict[int,
     return {int(a): int(b) for a, b in zip(*match, strict=True) if a < n and b < n}
 
 
+class _Fragment:
+    """Part of a person's time in view: when, where at its ends, and how large the body is."""
+
+    def __init__(self, members: list[int], points: Floats, seen: NDArray[np.bool_], length: Floats) -> None:
+        self.members = members
+        here = seen[members]  # (F, T)
+        self.time = np.flatnonzero(here.any(0))
+        owner = np.asarray(members)[here.argmax(0)]
+        self.owner = owner
+        self.begin = _middle_of(points, owner, self.time[:5])
+        self.end = _middle_of(points, owner, self.time[-5:])
+        d = length[owner[self.time], self.time]
+        known = np.isfinite(d).sum(0) >= 8
+        self.size = np.full(d.shape[1], np.nan)
+        if known.any():
+            self.size[known] = np.log(np.nanmedian(d[:, known], axis=0))
+
+
+def _middle_of(points: Floats, owner: Ints, frames: Ints) -> Floats:
+    x = points[owner[frames], frames]  # (F, J, 3)
+    out = np.full(x.shape[1:], np.nan)
+    known = np.isfinite(x[..., 0]).any(0)
+    out[known] = np.nanmedian(x[:, known], axis=0)
+    return out
+
+
+def _unlike(a: _Fragment, b: _Fragment) -> float:
+    """Median difference of the bones, relative; a middling value where it cannot be told."""
+    d = np.abs(a.size - b.size)
+    return float(np.nanmedian(d)) if np.isfinite(d).sum() >= 3 else BODY_SIZE_SIGMA
+
+
+def _apart(a: Floats, b: Floats) -> float:
+    d = b - a
+    d = d[np.isfinite(d).all(-1)]
+    return float(np.linalg.norm(np.median(d, axis=0))) if len(d) >= 2 else np.nan
+
+
+def _stitch_cost(a: _Fragment, b: _Fragment, points: Floats, chosen: Ints, fps: float, max_gap_s: float) -> float:
+    """Of b being the same person as a, where b begins after a; infinite where it cannot be."""
+    if b.time[0] < a.time[0] or not len(a.time) or not len(b.time):
+        return np.inf
+    unlike = _unlike(a, b)
+    if unlike > 2.5 * BODY_SIZE_SIGMA and min(len(a.time), len(b.time)) > 15:
+        return np.inf
+    common = np.intersect1d(a.time, b.time)
+    if len(common):
+        some = common[np.unique(np.linspace(0, len(common) - 1, 40).astype(int))]
+        gaps = [_apart(points[a.owner[t], t], points[b.owner[t], t]) for t in some]
+        gap = float(np.nanmedian(gaps)) if np.isfinite(gaps).any() else np.inf
+        if gap < SAME_PLACE_M:  # at the same place at the same time
+            return gap / SAME_PLACE_M - 2.0
+        if len(common) > OVERLAP_S * fps:
+            return np.inf
+    wait = max(float(b.time[0] - a.time[-1]) / fps, 0.0)
+    if wait > max_gap_s:
+        return np.inf
+    gap = _apart(a.end, b.begin)
+    gap = 1.0 if np.isnan(gap) else gap
+    reach = 0.5 + 3.0 * wait
+    if gap > reach:
+        return np.inf
+    last, first = chosen[a.owner[a.time[-1]], :, a.time[-1]], chosen[b.owner[b.time[0]], :, b.time[0]]
+    shared = int(np.sum((last == first) & (last >= 0)))
+    return gap / reach + wait / max(max_gap_s, 1e-6) + unlike / BODY_SIZE_SIGMA - 0.3 * min(shared, 3)
+
+
 def stitch(chosen: Ints, points: Floats, bones: Ints, fps: float, max_gap_s: float, most: int) -> list[list[int]]:
-    """Which fragments are one person: those that follow each other closely, then those of one size.
+    """Which fragments are one person: those in one place at one time, those that follow each other closely, and then,
+    while there are too many people, those of one size.
 
     Args:
         chosen: (P, C, T) track of each fragment.
-        points: (P, T, J, 3).
+        points: (P, T, J, 3) m.
         bones: (B, 2) joints.
         fps: frames per second.
         max_gap_s: longest gap; fragments further apart are joined by body size alone, and only while there are more
-            than ``most`` people.
+            than ``most`` people and no other could be meant.
         most: people wanted at most.
 
     Returns:
         Groups of fragments.
     """
-    P, T = len(points), points.shape[1]
     seen = np.isfinite(points[..., 0]).sum(-1) >= 3  # (P, T)
-    groups = [[p] for p in range(P) if seen[p].any()]
     length = np.linalg.norm(points[:, :, bones[:, 0]] - points[:, :, bones[:, 1]], axis=-1)  # (P, T, B)
+    parts = [_Fragment([p], points, seen, length) for p in range(len(points)) if seen[p].any()]
+    N = len(parts)
+    cost = np.full((N, N), np.inf)
+    alive = np.ones(N, bool)
 
-    def size(g: list[int]) -> Floats:
-        d = np.concatenate([length[p][seen[p]] for p in g])
-        known = np.isfinite(d).sum(0) >= 8
-        out = np.full(d.shape[1], np.nan)
-        if known.any():
-            out[known] = np.log(np.nanmedian(d[:, known], axis=0))
-        return out
+    def update(i: int) -> None:
+        for j in range(N):
+            if j != i and alive[j]:
+                cost[i, j] = _stitch_cost(parts[i], parts[j], points, chosen, fps, max_gap_s)
+                cost[j, i] = _stitch_cost(parts[j], parts[i], points, chosen, fps, max_gap_s)
 
-    def differ(a: list[int], b: list[int]) -> float:
-        d = np.abs(size(a) - size(b))
-        return float(np.median(d[np.isfinite(d)])) if np.isfinite(d).any() else 0.05
+    def join(i: int, j: int) -> None:
+        parts[i] = _Fragment(parts[i].members + parts[j].members, points, seen, length)
+        alive[j] = False
+        cost[j] = cost[:, j] = np.inf
+        update(i)
 
-    def when(g: list[int]) -> Ints:
-        return np.flatnonzero(np.any([seen[p] for p in g], axis=0))
-
-    while True:
-        best: tuple[float, int, int] | None = None
-        for i, a in enumerate(groups):
-            for j, b in enumerate(groups):
-                ta, tb = when(a), when(b)
-                if i == j or not (ta[-1] < tb[0]):
-                    continue
-                wait = float(tb[0] - ta[-1]) / fps
-                if wait > max_gap_s:
-                    continue
-                p = next(q for q in a if seen[q, ta[-1]])
-                q = next(r for r in b if seen[r, tb[0]])
-                d = points[q, tb[0]] - points[p, ta[-1]]
-                d = d[np.isfinite(d).all(-1)]
-                gap = float(np.linalg.norm(np.median(d, axis=0))) if len(d) else 1.0
-                shared = int(np.sum((chosen[p, :, ta[-1]] == chosen[q, :, tb[0]]) & (chosen[p, :, ta[-1]] >= 0)))
-                unlike = differ(a, b)
-                reach = 0.5 + 3.0 * wait
-                if gap > reach or (unlike > 2.5 * BODY_SIZE_SIGMA and min(len(ta), len(tb)) > 15):
-                    continue
-                cost = gap / reach + wait / max(max_gap_s, 1e-6) + unlike / BODY_SIZE_SIGMA - 0.3 * shared
-                if best is None or cost < best[0]:
-                    best = (cost, i, j)
-        if best is None:
+    for i in range(N):
+        for j in range(N):
+            if i != j:
+                cost[i, j] = _stitch_cost(parts[i], parts[j], points, chosen, fps, max_gap_s)
+    while N and np.isfinite(cost.min()):
+        k = int(np.argmin(cost))
+        join(k // N, k % N)
+    while alive.sum() > most:  # the same person after a long absence
+        like = np.full((N, N), np.inf)
+        for i in np.flatnonzero(alive):
+            for j in np.flatnonzero(alive):
+                a, b = parts[i], parts[j]
+                if i < j and min(len(a.time), len(b.time)) > 15 and not len(np.intersect1d(a.time, b.time)):
+                    like[i, j] = like[j, i] = _unlike(a, b)
+        if not np.isfinite(like).any():
             break
-        _, i, j = best
-        groups[i] = groups[i] + groups[j]
-        del groups[j]
-    while len(groups) > most:  # the same person after a long absence
-        options = [
-            (differ(a, b), i, j)
-            for i, a in enumerate(groups)
-            for j, b in enumerate(groups)
-            if i < j and not np.intersect1d(when(a), when(b)).size and min(len(when(a)), len(when(b))) > 15
-        ]
-        if not options or min(options)[0] > BODY_SIZE_SIGMA:
+        k = int(np.argmin(like))
+        i, j = k // N, k % N
+        least = like[i, j]
+        like[i, j] = like[j, i] = np.inf
+        if least > 0.5 * BODY_SIZE_SIGMA or min(like[i].min(), like[j].min()) < max(2 * least, BODY_SIZE_SIGMA):
             break
-        _, i, j = min(options)
-        groups[i] = groups[i] + groups[j]
-        del groups[j]
-    return groups
+        join(i, j)
+    return [parts[i].members for i in np.flatnonzero(alive)]
 
 
 def bridged(points: Floats, fps: float) -> Floats:
