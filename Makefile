@@ -1,7 +1,8 @@
 # make demo   the main job on real video, all set-up included
 # make test   the tests, all set-up included        make test-fast  without the slow ones
 # make test-sanitize  the C++ tests under AddressSanitizer and UBSan
-# make bench  kernel benchmarks        make lint  ruff, clang-format, mypy
+# make bench  kernel benchmarks        make bench-peers  calibration against other tools
+# make lint  ruff, clang-format, mypy
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -32,6 +33,9 @@ test-sanitize: $(VENV)/.ready
 
 bench: $(VENV)/.ready
 	$(PY) -m pytest bench -q -p no:cacheprovider --benchmark-only --benchmark-columns=median,iqr,ops $(ARGS)
+
+bench-peers: $(VENV)/.ready
+	$(PY) bench/peers/run.py $(ARGS)
 
 lint: $(VENV)/.ready
 	$(VENV)/bin/ruff check python tests bench

@@ -1,0 +1,1 @@
+"""Body-based calibration against its peers: ``python bench/peers/run.py --help``."""
