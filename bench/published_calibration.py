@@ -26,7 +26,7 @@ from sportcore.synthetic import athlete, observe, ring_cameras, simulate_lifter
 NOISE = {
     "clean (2 px)": {},
     "5 % outliers, 10 % missing": {"outliers": 0.05, "missing": 0.10},
-    "and 20 % swaps": {"outliers": 0.05, "missing": 0.10, "swaps": 0.20},
+    "5 % outliers, 10 % missing, 20 % swaps": {"outliers": 0.05, "missing": 0.10, "swaps": 0.20},
 }
 LEE = {
     "linear": {},

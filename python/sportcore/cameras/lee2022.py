@@ -205,6 +205,11 @@ class _Scene:
 
     def __init__(self, kp: Keypoints2D, rig: Rig, monocular_3d: ArrayLike, options: Lee2022Options) -> None:
         C, T = kp.n_cameras, kp.n_frames
+        if monocular_3d is None:
+            raise InputError(
+                "The published method needs monocular_3d, a lifter's poses in every camera.",
+                "sc.load_lifter(...).lift(keypoints, intrinsics); or sc.calibrate without this method.",
+            )
         try:
             poses = np.array(monocular_3d, dtype=np.float64)
         except (TypeError, ValueError) as error:
@@ -410,7 +415,7 @@ def calibrate_lee2022_metric(
         monocular_3d: (C, T, 17, 3).
         options: of the method.
         calibrate_options: what is known of the scene's size, ``max_reprojection_error_px``, ``min_score``, ``force``;
-            the rest is not used.
+            ``max_frames`` raises ``frame_step`` where there are more frames. The rest is not used.
         progress: as everywhere.
 
     Raises:

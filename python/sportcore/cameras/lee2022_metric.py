@@ -59,6 +59,8 @@ def metric_calibration(
     check_observations(seen, names, complaints)
     motion = check_motion(_thinned(np.where(seen[..., None], keypoints.xy[:, :, joints], np.nan)), names, complaints)
 
+    step = -(-keypoints.n_frames // scene.max_frames)
+    options = dataclasses.replace(options, frame_step=max(options.frame_step, step))
     start = time.perf_counter()
     out = calibrate_lee2022(keypoints, rig, monocular_3d, options, progress=progress)
     seconds = {**out.history["seconds"], "solver": time.perf_counter() - start}
