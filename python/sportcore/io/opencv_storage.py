@@ -13,7 +13,7 @@ import numpy as np
 
 from sportcore.errors import InputError
 from sportcore.io.atomic import read_text
-from sportcore.io.rig_common import PathLike
+from sportcore.io.rig_common import PathLike, check_size, comma_hint
 from sportcore.io.rig_xml import parse_xml
 
 _KEY = re.compile(r"^(\s*)(?:\"([^\"]+)\"|([^\s:#\"][^:#\"]*?))\s*:(?:\s+(.*)|)$")
@@ -26,6 +26,7 @@ def read_storage(path: PathLike) -> dict[str, Any]:
     Raises:
         InputError: missing, empty, truncated, or a matrix whose data do not fit its size.
     """
+    check_size(path)
     text = read_text(path)
     if text.lstrip().startswith("<"):
         return _read_xml(path, parse_xml(path))
@@ -51,9 +52,12 @@ def _matrix(path: PathLike, key: str, fields: dict[str, Any]) -> np.ndarray:
         raise InputError(f"{path}: matrix {key!r} lacks rows, cols or data; is the file truncated?")
     if str(kind) not in _NUMBER_TYPES:
         raise InputError(f"{path}: matrix {key!r} has the type {kind!r}; one number per element is read.")
-    if any(not isinstance(v, float) for v in data) or len(data) != rows * cols:
+    if any(not isinstance(v, float) for v in data) or rows < 0 or cols < 0 or len(data) != rows * cols:
+        wrong = next((v for v in data if not isinstance(v, float)), None)
+        found = f"{len(data)}" if wrong is None else f"also {str(wrong)[:40]!r}"
         raise InputError(
-            f"{path}: matrix {key!r} should hold {rows:g} x {cols:g} numbers, it holds {len(data)}; is it truncated?"
+            f"{path}: matrix {key!r} should hold {rows:g} x {cols:g} numbers, it holds {found}; is it truncated?",
+            comma_hint(wrong) or "Where numbers are written with decimal commas, export with an English locale.",
         )
     return np.array(data, dtype=np.float64).reshape(int(rows), int(cols))
 
@@ -89,6 +93,8 @@ def _read_yaml(path: PathLike, text: str) -> dict[str, Any]:
         match = _KEY.match(line)
         if match and not match.group(1):  # a key at the left edge
             key = (match.group(2) or match.group(3)).strip()
+            if key in values:
+                raise InputError(f"{path}: {key!r} is given twice.", "Remove one of them.")
             value = (match.group(4) or "").strip()
             if value.startswith("!!opencv-matrix"):
                 fields = matrices[key] = {}
@@ -113,6 +119,8 @@ def _read_xml(path: PathLike, root: ElementTree.Element) -> dict[str, Any]:
         raise InputError(f"{path}: is XML with root <{root.tag}>, not an OpenCV file.")
     values: dict[str, Any] = {}
     for element in root:
+        if element.tag in values:
+            raise InputError(f"{path}: {element.tag!r} is given twice.", "Remove one of them.")
         text = (element.text or "").strip()
         if element.get("type_id") == "opencv-matrix":
             parts: dict[str, Any] = {c.tag: _scalar(c.text or "") for c in element if c.tag != "data"}

@@ -6,6 +6,7 @@ principal point moves by half a pixel.  Poses are cam_from_world.  A COLMAP mode
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -29,6 +30,7 @@ _MODELS: dict[str, tuple[int, tuple[int, ...], bool]] = {
     "RADIAL_FISHEYE": (1, (0, 1), True),
 }
 _HALF_PIXEL = 0.5
+MAX_IMAGES = 1000
 
 
 def _rows(path: Path) -> list[list[str]]:
@@ -75,8 +77,13 @@ def read_colmap(path: PathLike) -> RigFile:
     notes = ["a COLMAP model has no metric scale; lengths are in the model's own unit"]
     if not images.exists():
         return build(path, "colmap", list(cameras.values()), units="m", notes=notes)
-    lines = [line for line in read_text(images).splitlines() if not line.startswith("#")]
-    headers = [fields for line in lines if _is_header(fields := line.split(maxsplit=9))]
+    headers = [fields for line in _lines(images) if _is_header(fields := line.split(maxsplit=9))]
+    if not headers:
+        raise InputError(f"{images}: holds no image.", "Register the images in COLMAP, or remove the empty file.")
+    if len(headers) > MAX_IMAGES:
+        raise InputError(
+            f"{images}: has more than {MAX_IMAGES} images; each would be a camera.", "Keep one image per camera."
+        )
     names = _names(path, [h[9].strip() for h in headers])
     raw = []
     for name, row in zip(names, headers, strict=True):
@@ -88,6 +95,20 @@ def read_colmap(path: PathLike) -> RigFile:
         t = numbers(images, f"image {name!r}: translation", row[5:8], 3)
         raw.append(RawCamera(name, base.image_size, base.K, base.distortion, base.fisheye, base.model, R, t))
     return build(path, "colmap", raw, units="m", notes=notes)
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Lines without comments, one at a time: with its points the file may have gigabytes."""
+    try:
+        with open(path, encoding="utf-8-sig") as handle:
+            for line in handle:
+                if line.strip() and not line.startswith("#"):
+                    # the name follows nine numbers; what is longer than any path is a line of points
+                    yield line if len(line) < 8192 else ""
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is not a UTF-8 text file.") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from None
 
 
 def _is_header(fields: list[str]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from sportcore.errors import InputError
 from sportcore.types import Camera, Rig
 
+#: no camera file is larger; COLMAP's images.txt, which also holds points, is read line by line
+MAX_BYTES = 64 << 20
+MAX_IMAGE_PX = 1_000_000
 UNITS_PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0}
 PathLike = str | os.PathLike[str]
 
@@ -51,12 +55,34 @@ class RawCamera:
     t: Any = None
 
 
+def check_size(path: PathLike, max_bytes: int = MAX_BYTES) -> None:
+    """Refuse what is no ordinary file, or far too large for one with cameras; a missing file is left to the reader."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{path}: is not a file.", "Give the path of a camera file.")
+    if status.st_size > max_bytes:
+        raise InputError(
+            f"{path}: has {status.st_size / 1e6:,.0f} MB; a camera file has at most {max_bytes / 1e6:,.0f}.",
+            "Is it the right file?",
+        )
+
+
+def comma_hint(text: object) -> str:
+    """A remedy when numbers seem to have been written with decimal commas."""
+    if re.search(r"\d,\d", str(text)):
+        return "Numbers need a decimal point, not a comma: export again with an English locale."
+    return ""
+
+
 def numbers(path: PathLike, what: str, value: Any, count: int | None = None) -> NDArray[np.float64]:
     """Return ``value`` as a flat float64 array, finite and of ``count`` entries, or say what is wrong."""
     try:
         array = np.asarray(value, dtype=np.float64).ravel()
-    except (TypeError, ValueError):
-        raise InputError(f"{path}: {what} is not a list of numbers: {str(value)[:80]!r}.") from None
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{path}: {what} is not a list of numbers: {str(value)[:80]!r}.", comma_hint(value)) from None
     if count is not None and array.size != count:
         raise InputError(f"{path}: {what} has {array.size} numbers, {count} are needed.")
     if not np.isfinite(array).all():
@@ -118,7 +144,7 @@ def distortion_coefficients(path: PathLike, what: str, value: Any, fisheye: bool
 def image_size(path: PathLike, name: str, value: Any) -> tuple[int, int]:
     """Return (width, height) px as integers."""
     size = numbers(path, f"camera {name!r}: size", value, 2)
-    if size.min() < 1:
+    if size.min() < 1 or size.max() > MAX_IMAGE_PX:
         raise InputError(f"{path}: camera {name!r}: image size {size.tolist()} is not (width, height) in px.")
     return int(round(size[0])), int(round(size[1]))
 
@@ -134,6 +160,15 @@ def size_of(path: PathLike, name: str, image_sizes: Any, found: Any = None) -> t
             'Pass image_sizes=(width, height) or image_sizes={"' + name + '": (width, height), …}.',
         )
     return image_size(path, name, given)
+
+
+def check_image_sizes(image_sizes: Any) -> None:
+    """Refuse sizes given by the caller that are not (width, height) px, alone or by camera name."""
+    if image_sizes is None:
+        return
+    pairs = image_sizes.items() if isinstance(image_sizes, Mapping) else [("all", image_sizes)]
+    for name, pair in pairs:
+        image_size("image_sizes", str(name), pair)
 
 
 def check_units(units: str | None) -> None:

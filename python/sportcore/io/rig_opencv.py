@@ -138,6 +138,39 @@ def _content(rig: Rig, has_pose: tuple[bool, ...], intrinsics: bool, poses: bool
     return "\n".join(lines) + "\n"
 
 
+def write_opencv(rig: Rig, path: PathLike) -> None:
+    """Write one camera without its pose, as OpenCV's calibration sample does: YAML, or XML by the suffix ``.xml``.
+
+    Raises:
+        InputError: more than one camera.
+    """
+    if len(rig) != 1:
+        raise InputError(
+            f"{path}: an OpenCV calibration file holds one camera, the rig has {len(rig)}.",
+            'Write one file per camera (rig.subset([name])), or format="easymocap".',
+        )
+    (camera,) = rig
+    fields = {"image_width": camera.image_size[0], "image_height": camera.image_size[1]}
+    if camera.model == "fisheye":
+        fields["fisheye_model"] = 1
+    width = 4 if camera.model == "fisheye" else max(5, camera.distortion.size)
+    padded = np.pad(camera.distortion, (0, width - camera.distortion.size))
+    matrices = {"camera_matrix": camera.K, "distortion_coefficients": padded[:, None]}
+    xml = Path(path).suffix.lower() == ".xml"
+    lines = ['<?xml version="1.0"?>', "<opencv_storage>"] if xml else ["%YAML:1.0", "---"]
+    lines += [f"<{k}>{v}</{k}>" if xml else f"{k}: {v}" for k, v in fields.items()]
+    for key, values in matrices.items():
+        rows, cols = values.shape
+        data = [repr(float(v)) for v in values.ravel()]
+        if xml:
+            lines += [f'<{key} type_id="opencv-matrix">', f"  <rows>{rows}</rows>", f"  <cols>{cols}</cols>",
+                      "  <dt>d</dt>", f"  <data>{' '.join(data)}</data></{key}>"]  # fmt: skip
+        else:
+            lines += [f"{key}: !!opencv-matrix", f"  rows: {rows}", f"  cols: {cols}", "  dt: d",
+                      f"  data: [{', '.join(data)}]"]  # fmt: skip
+    write_text(path, "\n".join([*lines, *(["</opencv_storage>"] if xml else [])]) + "\n")
+
+
 def write_easymocap(rig: Rig, path: PathLike, *, has_pose: tuple[bool, ...]) -> None:
     """Write EasyMocap's layout: into one file when ``path`` ends in .yml or .yaml, else intri.yml and extri.yml.
 

@@ -25,7 +25,7 @@ from sportcore.io.rig_common import (
     rig_extent,
 )
 from sportcore.io.toml import dump_toml
-from sportcore.types import Camera, Rig
+from sportcore.types import CAMERA_MODELS, Camera, Rig
 
 _NOT_CAMERAS = ("metadata", "capture_volume", "charuco", "checkerboard")
 _FORMAT_VERSION = 1
@@ -97,19 +97,21 @@ def _raw_camera(
             )
         size = given
     rotation, translation = table.get("rotation"), table.get("translation")
-    if isinstance(rotation, list) and np.size(rotation) not in (3, 9):
+    if rotation is not None and (n := numbers(path, f"camera {name!r}: rotation", rotation).size) not in (3, 9):
         raise InputError(
-            f"{path}: camera {name!r}: the rotation has {np.size(rotation)} numbers.",
+            f"{path}: camera {name!r}: the rotation has {n} numbers.",
             "A moving camera (one pose per frame) is not supported.",
         )
     mine = own.get("cameras", {}).get(name, {}) if isinstance(own.get("cameras"), Mapping) else {}
     fisheye = bool(table.get("fisheye", False))
-    distortion = list(table.get("distortions", ()))
+    distortion = numbers(path, f"camera {name!r}: distortions", table.get("distortions", ())).tolist()
     model = None
     if isinstance(mine, Mapping) and mine:
         model = mine.get("model")
+        if model not in (None, *CAMERA_MODELS):
+            raise InputError(f"{path}: camera {name!r}: model {model!r} is not known.", f"One of {CAMERA_MODELS} is.")
         keep = mine.get("n_distortion")
-        if isinstance(keep, int) and not np.any(np.asarray(distortion[keep:], float)):
+        if isinstance(keep, int) and keep >= 0 and not np.any(distortion[keep:]):
             distortion = distortion[:keep]
         if mine.get("has_pose") is False:
             rotation = translation = None
@@ -129,7 +131,9 @@ def _format_and_units(
     """Decide what wrote the file and in which unit; an undecidable unit is an error, never a guess."""
     check_units(units)
     freemocap = any(str(k).startswith("charuco") or k == "path_to_recorded_videos" for k in metadata)
-    pose2sim = "cameras" in own or any("fisheye" in t and len(t.get("distortions", ())) == 4 for t in tables.values())
+    pose2sim = "cameras" in own or any(
+        "fisheye" in t and np.size(t.get("distortions", ())) == 4 for t in tables.values()
+    )
     format = "caliscope" if caliscope else "aniposelib" if freemocap or not pose2sim else "pose2sim"
     extent = rig_extent(translations)
     if units is not None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from sportcore.errors import InputError
 from sportcore.io.rig_common import (
@@ -15,11 +17,14 @@ from sportcore.io.rig_common import (
     RawCamera,
     RigFile,
     build,
+    check_size,
+    comma_hint,
     natural_key,
     numbers,
     quaternion_matrix,
     rotation_matrix,
 )
+from sportcore.types import Camera, Rig
 
 #: Qualisys cameras look along -z with y up; OpenCV's along +z with y down.
 _QUALISYS_FLIP = np.diag([1.0, -1.0, -1.0])
@@ -28,6 +33,7 @@ _SUBPIXELS = 64.0
 
 def parse_xml(path: PathLike) -> ElementTree.Element:
     """Parse an XML file in the encoding it declares, or raise an :class:`InputError` with line and column."""
+    check_size(path)
     try:
         return ElementTree.fromstring(Path(path).read_bytes().lstrip())
     except OSError as error:
@@ -50,7 +56,7 @@ def _optional(path: PathLike, element: ElementTree.Element, name: str, who: str,
     try:
         return float(text)
     except ValueError:
-        raise InputError(f"{path}: {who}: {name} = {text!r} is not a number.") from None
+        raise InputError(f"{path}: {who}: {name} = {text!r} is not a number.", comma_hint(text)) from None
 
 
 def _floats(path: PathLike, element: ElementTree.Element | None, who: str, *names: str) -> list[float]:
@@ -60,7 +66,7 @@ def _floats(path: PathLike, element: ElementTree.Element | None, who: str, *name
         try:
             values.append(float(text))
         except ValueError:
-            raise InputError(f"{path}: {who}: {name} = {text!r} is not a number.") from None
+            raise InputError(f"{path}: {who}: {name} = {text!r} is not a number.", comma_hint(text)) from None
     return values
 
 
@@ -159,7 +165,7 @@ def _split(path: PathLike, text: str, who: str) -> list[float]:
     try:
         return [float(v) for v in text.split()]
     except ValueError:
-        raise InputError(f"{path}: {who}: {text[:60]!r} is not a list of numbers.") from None
+        raise InputError(f"{path}: {who}: {text[:60]!r} is not a list of numbers.", comma_hint(text)) from None
 
 
 def _vicon_camera(
@@ -200,3 +206,93 @@ def _vicon_camera(
     t = -R @ numbers(path, f"{who}: POSITION", position, 3)
     K = [[f, 0.0, cu], [0.0, f / aspect, cv], [0.0, 0.0, 1.0]]
     return RawCamera(name, size if size is not None else sensor, K, distortion, R=R, t=t)
+
+
+def _radial(path: PathLike, camera: Camera, format: str, tangential: bool) -> NDArray[np.float64]:
+    """(5,) k1 k2 p1 p2 k3 of a lens that the format can hold.
+
+    Raises:
+        InputError: fisheye, k4 to k6, or a tangential part where there is no place for it.
+    """
+    k = np.pad(camera.distortion, (0, 8 - camera.distortion.size))
+    if (camera.model == "fisheye") or k[5:].any() or (not tangential and k[2:4].any()):
+        raise InputError(
+            f"{path}: camera {camera.name!r} has a lens that a {format} file cannot hold "
+            f"({'k1 k2 p1 p2 k3' if tangential else 'k1 k2 k3, not tangential'}).",
+            "Write a .toml file.",
+        )
+    return np.asarray(k[:5])
+
+
+def _xml_text(root: ElementTree.Element) -> str:
+    ElementTree.indent(root)
+    return "<?xml version='1.0' encoding='UTF-8'?>\n" + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _xml_name(path: PathLike, camera: Camera) -> str:
+    """The camera's name, if XML can carry it as an attribute without changing it."""
+    if any(ord(c) < 32 or 0xD800 <= ord(c) <= 0xDFFF or ord(c) in (0xFFFE, 0xFFFF) for c in camera.name):
+        raise InputError(f"{path}: camera name {camera.name!r} cannot stand in an XML file.", "Rename the camera.")
+    return camera.name
+
+
+def qualisys_text(rig: Rig, path: PathLike, *, has_pose: tuple[bool, ...]) -> str:
+    """Return a Qualisys calibration; see :func:`read_qualisys` for its conventions.
+
+    Raises:
+        InputError: a lens that the format cannot hold.
+    """
+    root = ElementTree.Element("calibration", {"source": "sportcore", "type": "regular"})
+    cameras = ElementTree.SubElement(root, "cameras")
+    for camera, posed in zip(rig, has_pose, strict=True):
+        k1, k2, p1, p2, k3 = _radial(path, camera, "Qualisys", True)
+        width, height = camera.image_size
+        element = ElementTree.SubElement(
+            cameras, "camera", {"active": "1", "model": "Video", "serial": _xml_name(path, camera), "viewrotation": "0"}
+        )
+        window = {"left": 0, "top": 0, "right": width - 1, "bottom": height - 1}
+        ElementTree.SubElement(element, "fov_video", {k: str(v) for k, v in window.items()})
+        if posed:
+            rows = _QUALISYS_FLIP @ camera.R
+            pose = dict(zip("xyz", 1000.0 * camera.center_world, strict=True))
+            pose |= {f"r{i + 1}{j + 1}": rows[i, j] for i in range(3) for j in range(3)}
+            ElementTree.SubElement(element, "transform", {k: repr(float(v)) for k, v in pose.items()})
+        K = camera.K * _SUBPIXELS
+        values = {
+            "focalLengthU": K[0, 0], "focalLengthV": K[1, 1], "centerPointU": K[0, 2], "centerPointV": K[1, 2],
+            "skew": 0.0, "radialDistortion1": k1, "radialDistortion2": k2, "radialDistortion3": k3,
+            "tangentalDistortion1": p1, "tangentalDistortion2": p2,
+        }  # fmt: skip
+        ElementTree.SubElement(element, "intrinsic", {k: repr(float(v)) for k, v in values.items()})
+    return _xml_text(root)
+
+
+def vicon_text(rig: Rig, path: PathLike, *, has_pose: tuple[bool, ...]) -> str:
+    """Return a Vicon calibration; see :func:`read_vicon` for its conventions.
+
+    Raises:
+        InputError: a lens that the format cannot hold, or a camera without a pose.
+    """
+    root = ElementTree.Element("Cameras", {"VERSION": "1"})
+    for camera, posed in zip(rig, has_pose, strict=True):
+        if not posed:
+            raise InputError(f"{path}: camera {camera.name!r} has no pose; a Vicon file needs one.")
+        k1, k2, _, _, k3 = _radial(path, camera, "Vicon", False)
+        K = camera.K
+        element = ElementTree.SubElement(root, "Camera", {
+            "DEVICEID": _xml_name(path, camera), "TYPE": "Video", "DISPLAY_TYPE": "Video",
+            "PIXEL_ASPECT_RATIO": repr(float(K[0, 0] / K[1, 1])), "SKEW": "0",
+            "SENSOR_SIZE": f"{camera.image_size[0]} {camera.image_size[1]}",
+        })  # fmt: skip
+        frame = ElementTree.SubElement(ElementTree.SubElement(element, "KeyFrames"), "KeyFrame")
+
+        def text(*values: float) -> str:
+            return " ".join(repr(float(v)) for v in values)
+
+        frame.attrib.update({
+            "FRAME": "0", "FOCAL_LENGTH": text(K[0, 0]), "PRINCIPAL_POINT": text(K[0, 2], K[1, 2]),
+            "ORIENTATION": text(*Rotation.from_matrix(camera.R).as_quat()),
+            "POSITION": text(*(1000.0 * camera.center_world)),
+            "VICON_RADIAL2": "ViconRadial2 " + text(K[0, 2], K[1, 2], k1, k2, k3),
+        })  # fmt: skip
+    return _xml_text(root)

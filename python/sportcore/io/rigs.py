@@ -12,19 +12,21 @@ import numpy as np
 from sportcore.errors import InputError
 from sportcore.io.atomic import read_text, write_text
 from sportcore.io.rig_colmap import read_colmap, write_colmap
-from sportcore.io.rig_common import PathLike, RigFile, check_units
+from sportcore.io.rig_common import PathLike, RigFile, check_image_sizes, check_size, check_units
 from sportcore.io.rig_opencap import FILE_NAME as OPENCAP_FILE
-from sportcore.io.rig_opencap import read_opencap
-from sportcore.io.rig_opencv import read_opencv, write_easymocap
+from sportcore.io.rig_opencap import read_opencap, write_opencap
+from sportcore.io.rig_opencv import read_opencv, write_easymocap, write_opencv
 from sportcore.io.rig_toml import aniposelib_text, caliscope_text, camera_tables, pose2sim_text, read_rig_toml
-from sportcore.io.rig_xml import parse_xml, read_qualisys, read_vicon
+from sportcore.io.rig_xml import parse_xml, qualisys_text, read_qualisys, read_vicon, vicon_text
 from sportcore.io.toml import read_toml
 from sportcore.types import Rig
 
 _log = logging.getLogger(__name__)
 
 READ_FORMATS = ("toml", "qualisys", "vicon", "opencv", "colmap", "opencap")
-WRITE_FORMATS = ("pose2sim", "aniposelib", "caliscope", "easymocap", "colmap")
+WRITE_FORMATS = (
+    "pose2sim", "aniposelib", "caliscope", "qualisys", "vicon", "opencv", "easymocap", "colmap", "opencap",
+)  # fmt: skip
 _SUPPORTED = (
     "Supported: Pose2Sim Calib.toml, aniposelib / FreeMoCap calibration.toml, Caliscope camera_array.toml, "
     "Qualisys .qca.txt, Vicon .xcp, OpenCV / EasyMocap .yml or .xml, a COLMAP text model, an OpenCap session."
@@ -43,6 +45,7 @@ def detect_rig_format(path: PathLike) -> str:
         return _detect_folder(source)[0]
     if source.suffix.lower() in (".pickle", ".pkl"):
         return "opencap"
+    check_size(source)
     head = read_text(source, max_bytes=65536).lstrip("\ufeff \r\n\t")
     if head.startswith("%YAML"):
         return "opencv"
@@ -123,6 +126,7 @@ def read_rig_file(
         InputError: the file is missing, damaged, of no known format, or describes an impossible camera.
     """
     check_units(units)
+    check_image_sizes(image_sizes)
     source = Path(path)
     if format is not None and format not in READ_FORMATS:
         raise InputError(f"format {format!r} is not known; one of {', '.join(READ_FORMATS)} is.")
@@ -130,6 +134,8 @@ def read_rig_file(
         format = detect_rig_format(source)
     if source.is_dir() and format in ("toml", "qualisys", "vicon", "opencv"):
         source = _detect_folder(source)[1]
+    if not source.is_dir() and not (format == "colmap" and source.name != "cameras.txt"):
+        check_size(source)
     readers: dict[str, Callable[[], RigFile]] = {
         "toml": lambda: read_rig_toml(source, read_toml(source), units=units, image_sizes=image_sizes),
         "qualisys": lambda: read_qualisys(source, parse_xml(source)),
@@ -195,8 +201,11 @@ def write_rig(
 
     Args:
         rig: cameras in metres.
-        path: ``.toml`` is Pose2Sim's format (our own), ``.yml``/``.yaml`` EasyMocap's in one file.
-        format: one of ``WRITE_FORMATS``; ``"colmap"`` and ``"easymocap"`` without a suffix write a folder.
+        path: ``.toml`` is Pose2Sim's format (our own), ``.yml``/``.yaml`` EasyMocap's in one file, ``.qca.txt``
+            Qualisys', ``.xcp`` Vicon's.
+        format: one of ``WRITE_FORMATS``; ``"colmap"``, ``"opencap"`` and, without a suffix, ``"easymocap"`` write a
+            folder. ``"opencv"`` writes one camera without its pose, as OpenCV's calibration sample does, in YAML or,
+            with the suffix ``.xml``, in XML.
         units: unit of the translations for ``"aniposelib"`` (FreeMoCap expects ``"mm"``); the others are in m.
         has_pose: cameras whose pose is known; all by default.
         extra: plain values kept in the Pose2Sim file under ``[metadata.sportcore.extra]``.
@@ -208,7 +217,10 @@ def write_rig(
     check_units(units)
     target = Path(path)
     if format is None:
-        format = {".toml": "pose2sim", ".yml": "easymocap", ".yaml": "easymocap"}.get(target.suffix.lower())
+        by_suffix = {".toml": "pose2sim", ".yml": "easymocap", ".yaml": "easymocap", ".xcp": "vicon"}
+        format = by_suffix.get(target.suffix.lower())
+        if target.name.lower().endswith(".qca.txt"):
+            format = "qualisys"
     if format not in WRITE_FORMATS:
         raise InputError(
             f"{path}: the format to write does not follow from the name.",
@@ -225,8 +237,16 @@ def write_rig(
         write_text(target, aniposelib_text(rig, units=units, has_pose=posed))
     elif format == "caliscope":
         write_text(target, caliscope_text(rig, has_pose=posed))
+    elif format == "qualisys":
+        write_text(target, qualisys_text(rig, target, has_pose=posed))
+    elif format == "vicon":
+        write_text(target, vicon_text(rig, target, has_pose=posed))
+    elif format == "opencv":
+        write_opencv(rig, target)
     elif format == "easymocap":
         write_easymocap(rig, target, has_pose=posed)
+    elif format == "opencap":
+        write_opencap(rig, target, has_pose=posed)
     else:
         write_colmap(rig, target, has_pose=posed)
     return target
