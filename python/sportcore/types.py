@@ -91,8 +91,12 @@ class Camera:
     def __post_init__(self) -> None:
         who = f"Camera {self.name!r}"
         _need(isinstance(self.name, str) and self.name != "", "A camera needs a name.")
-        size = tuple(int(v) for v in np.asarray(self.image_size).ravel())
-        _need(len(size) == 2 and min(size) > 0, f"{who}: image_size must be (width, height) px, got {self.image_size}.")
+        pixels = _frozen(self.image_size).ravel()
+        _need(
+            pixels.size == 2 and bool((pixels >= 1).all() and (pixels < 2**31).all()),
+            f"{who}: image_size must be (width, height) px, got {self.image_size}.",
+        )
+        size = (int(pixels[0]), int(pixels[1]))
         object.__setattr__(self, "image_size", size)
         K, dist, R = _frozen(self.K), _frozen(self.distortion).reshape(-1), _frozen(self.R)
         t = _frozen(self.t).reshape(-1)
@@ -101,7 +105,7 @@ class Camera:
             K[0, 0] > 0 and K[1, 1] > 0 and np.allclose(K[2], [0, 0, 1]) and K[1, 0] == 0,
             f"{who}: K must be [[fx, s, cx], [0, fy, cy], [0, 0, 1]] with positive focal lengths in px.",
         )
-        _need(abs(K[0, 1]) < 1e-9 * K[0, 0], f"{who}: a skewed K is not supported.", "Set K[0, 1] to 0.")
+        _need(abs(K[0, 1]) <= 1e-9 * K[0, 0], f"{who}: a skewed K is not supported.", "Set K[0, 1] to 0.")
         known = self.model in CAMERA_MODELS
         _need(known, f"{who}: unknown camera model {self.model!r}.", f"Use one of {CAMERA_MODELS}.")
         allowed = {"pinhole": (0,), "brown": (0, 4, 5, 8), "fisheye": (0, 4)}[self.model]
