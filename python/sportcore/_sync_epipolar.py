@@ -1,0 +1,289 @@
+"""Relative pose of two cameras together with the time between them, from the tracks of one moving body.
+
+A point seen by two cameras at the same moment lies on both epipolar planes; seen at different moments it does not. So
+the time between two cameras shows in the Sampson distance, cameras unknown. The essential matrix at one trial offset
+comes from :func:`sportcore._core.estimate_essential`; Gauss-Newton then moves rotation (3), direction of the baseline
+(2), offset and, where asked, clock rate together, under the Geman-McClure loss. Every frame of either camera is compared
+with the interpolated track of the other: what interpolation does to one direction it undoes in the other.
+
+Sources: C. Albl, Z. Kukelova, A. Fitzgibbon, J. Heller, M. Smid, T. Pajdla, "On the two-view geometry of unsynchronized
+cameras", CVPR 2017 (time shift and geometry in one, tracks linear in time); P. Huber, E. Ronchetti, "Robust statistics",
+section 7.6 (sandwich covariance).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sportcore import _core
+from sportcore._sync_curves import Curves, Floats
+
+_START_POINTS = 240
+_FIT_FRAMES = 400
+_THRESHOLD_PX = 8.0
+_BLOCK_S = 0.5
+_WIDE = 0.03  # width of the loss at the start, shares of the focal length: fast joints must be heard first
+
+
+@dataclass(frozen=True)
+class Clock:
+    """World time of a camera's frame: t + offset_s + drift * (t - reference_s)."""
+
+    offset_s: float = 0.0
+    drift: float = 0.0
+    reference_s: float = 0.0
+
+    def world(self, t: Floats) -> Floats:
+        """World times of frame times, seconds."""
+        return t + self.offset_s + self.drift * (t - self.reference_s)
+
+    def own(self, world: Floats) -> Floats:
+        """Frame times of world times, seconds."""
+        return np.asarray((world - self.offset_s + self.drift * self.reference_s) / (1 + self.drift))
+
+
+@dataclass(frozen=True, eq=False)
+class PairFit:
+    """Camera b against camera a: pose, and what b's clock lacks.
+
+    Attributes:
+        shift_s, rate: what must be added to b's clock: shift_s + rate * (world - reference).
+        R, t: x_b = R x_a + t, |t| = 1.
+        scale_px: robust standard deviation of the Sampson distance (1.4826 * median absolute value), px.
+        cost: mean of min(r^2 / (8 px)^2, 1).
+        points: correspondences compared.
+        sigma_s: standard deviation of shift_s, from blocks of half a second.
+        influence: (B, 1 or 2) what each block of world time contributed to the error of shift_s (and rate).
+        first_block: number of the first block.
+    """
+
+    shift_s: float
+    rate: float
+    R: Floats
+    t: Floats
+    scale_px: float
+    cost: float
+    points: int
+    sigma_s: float
+    influence: Floats
+    first_block: int
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A camera's curves with a clock, and the frames and joints of it that are compared."""
+
+    curves: Curves
+    clock: Clock
+    frames: NDArray[np.int64]
+
+    def world(self) -> Floats:
+        """(n,) world times of the frames compared."""
+        return self.clock.world(self.curves.times_s[self.frames])
+
+    def at_world(self, world: Floats) -> tuple[Floats, Floats, Floats]:
+        """Points, velocities per world second, and doubts (px) at world times."""
+        x, v, doubt = self.curves.at(self.clock.own(world))
+        return x, v / (1 + self.clock.drift), doubt * self.curves.focal_px
+
+
+def spread_frames(frames: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """At most ``most`` of the frames, evenly spread."""
+    if len(frames) <= most:
+        return frames
+    return np.asarray(frames[np.linspace(0, len(frames) - 1, most).round().astype(np.int64)])
+
+
+def _meet(a: View, b: View, shift: float, rate: float, reference: float, most: int) -> tuple[Floats, ...]:
+    """Correspondences (N, 2) of both directions, the derivative of each by shift (N, 2), world times and doubts (N,).
+
+    Frames of a against the curve of b, then frames of b against the curve of a.
+    """
+    wa = a.clock.world(a.curves.times_s[spread_frames(a.frames, most)])
+    wb = b.clock.world(b.curves.times_s[spread_frames(b.frames, most)])
+    fa, fb = a.curves.x[spread_frames(a.frames, most)], b.curves.x[spread_frames(b.frames, most)]
+    late = shift + rate * (wa - reference)
+    xb, vb, qb = b.at_world(wa - late)
+    xa, va, qa = a.at_world(wb + shift + rate * (wb - reference))
+    x1, x2 = np.concatenate([fa, xa]), np.concatenate([xb, fb])
+    d1, d2 = np.concatenate([np.zeros_like(fa), va]), np.concatenate([-vb, np.zeros_like(fb)])
+    world = np.repeat(np.concatenate([wa, wb]), x1.shape[1])
+    x1, x2, d1, d2 = (v.reshape(-1, 2) for v in (x1, x2, d1, d2))
+    both = np.isfinite(x1).all(1) & np.isfinite(x2).all(1) & np.isfinite(d1).all(1) & np.isfinite(d2).all(1)
+    doubt = np.concatenate([qb, qa]).reshape(-1)
+    return x1[both], x2[both], d1[both], d2[both], world[both], doubt[both]
+
+
+def start_pose(a: View, b: View, shift: float, seed: int = 0) -> tuple[Floats, Floats, float, int] | None:
+    """R (3, 3), t (3,), truncated cost and number of points at one trial shift; None with too little to compare."""
+    joints = max(a.curves.x.shape[1], 1)
+    frames = max(_START_POINTS // joints, 12)
+    overlap = _overlapping(a, b, shift)
+    if len(overlap) < 8:
+        return None
+    pick = View(a.curves, a.clock, spread_frames(overlap, frames))
+    world = pick.world()
+    x1 = a.curves.x[pick.frames].reshape(-1, 2)
+    x2 = b.at_world(world - shift)[0].reshape(-1, 2)
+    both = np.isfinite(x1).all(1) & np.isfinite(x2).all(1)
+    if both.sum() < 40:
+        return None
+    found = _core.estimate_essential(
+        x1[both], x2[both], a.curves.focal_px, b.curves.focal_px, max_residual_px=_THRESHOLD_PX, seed=seed
+    )
+    if not found["success"]:
+        return None
+    return np.array(found["R"]), np.array(found["t"]), float(found["cost"]), int(both.sum())
+
+
+def _overlapping(a: View, b: View, shift: float) -> NDArray[np.int64]:
+    """Frames of a that fall into b's recording."""
+    world = a.world() - shift
+    other = b.world()
+    if not len(other) or not len(world):
+        return np.zeros(0, np.int64)
+    return np.asarray(a.frames[(world >= other[0]) & (world <= other[-1])])
+
+
+def fit_pair(
+    pieces: Sequence[tuple[View, View]],
+    R: Floats,
+    t: Floats,
+    shift: float = 0.0,
+    *,
+    rate: bool = False,
+    reference: float = 0.0,
+    iterations: int = 18,
+    most_frames: int = _FIT_FRAMES,
+    max_step_s: float = 0.04,
+) -> PairFit | None:
+    """Move pose, shift and, with ``rate``, clock rate of b until the robust Sampson cost is least.
+
+    ``pieces`` are stretches of one recording, each seen by camera a and camera b; the pose is one for all.
+
+    Returns None with fewer than 60 correspondences, or where the offset is not determined.
+    """
+    fa, fb = pieces[0][0].curves.focal_px, pieces[0][1].curves.focal_px
+    most = max(most_frames // len(pieces), 20)
+    slope, columns = 0.0, 7 if rate else 6
+    noise = np.inf
+    points: tuple[Floats, ...] = ()
+    for k in range(iterations):
+        met = [_meet(a, b, shift, slope, reference, most) for a, b in pieces]
+        points = met[0] if len(met) == 1 else tuple(np.concatenate(part) for part in zip(*met, strict=True))
+        x1, x2, d1, d2, world, doubt = points
+        if len(x1) < 60:
+            return None
+        r, J, basis = _linearise(R, t, x1, x2, d1, d2, world - reference, fa, fb, columns)
+        trust = 1 / (1 + (doubt / min(noise, 10.0)) ** 2)
+        noise = max(1.4826 * _middle(np.abs(r) * np.sqrt(trust), trust), 0.05)
+        width = max(3.0 * noise, _WIDE * 0.5 * (fa + fb) * 0.6**k)
+        w = trust / (1 + trust * (r / width) ** 2) ** 2
+        H, g = (J * w[:, None]).T @ J, (J * w[:, None]).T @ r
+        step = _solve(H, g)
+        if step is None:
+            return None
+        step[5:6] = np.clip(step[5:6], -max_step_s, max_step_s)
+        R, t = np.asarray(_core.so3_exp(-step[:3])) @ R, t - step[3:5] @ basis
+        t = t / np.linalg.norm(t)
+        shift -= float(step[5])
+        slope -= float(step[6]) if rate else 0.0
+        if width <= 3.0 * noise and abs(step[5]) < 2e-5 and np.abs(step[:3]).max() < 1e-5:
+            break
+    x1, x2, d1, d2, world, doubt = points
+    r, J, _ = _linearise(R, t, x1, x2, d1, d2, world - reference, fa, fb, columns)
+    trust = 1 / (1 + (doubt / noise) ** 2)
+    u = trust * (r / (3.0 * noise)) ** 2
+    w = trust / (1 + u) ** 2
+    curvature = max(float((trust * (1 - 3 * u) / (1 + u) ** 3).sum() / w.sum()), 0.2)
+    inverse = _inverse((J * w[:, None]).T @ J * curvature)
+    if inverse is None:
+        return None
+    scores = (J * (w * r)[:, None]) @ inverse[:, 5:]
+    block = np.floor(world / _BLOCK_S).astype(np.int64)
+    first = int(block.min())
+    influence = np.stack([np.bincount(block - first, scores[:, i]) for i in range(scores.shape[1])], 1)
+    return PairFit(
+        shift_s=float(shift), rate=slope, R=R, t=t, scale_px=noise,
+        cost=float(np.minimum((r / _THRESHOLD_PX) ** 2, 1).mean()), points=len(r),
+        sigma_s=float(np.sqrt((influence[:, 0] ** 2).sum())), influence=influence, first_block=first,
+    )  # fmt: skip
+
+
+def frame_misfits(a: View, b: View, fit: PairFit) -> tuple[Floats, Floats]:
+    """Distance of every frame's joints from the epipolar lines of the other camera's curve, in standard deviations.
+
+    The clocks of the views are believed as they are. Returns (Ta, J) of a's frames and (Tb, J) of b's; NaN where
+    nothing can be compared.
+    """
+    fa, fb = a.curves.focal_px, b.curves.focal_px
+    out = []
+    for own, other, forward in ((a, b, True), (b, a, False)):
+        x, _, doubt = other.at_world(own.clock.world(own.curves.times_s))
+        mine = own.curves.x
+        x1, x2 = (mine, x) if forward else (x, mine)
+        nothing = np.zeros((x1[..., 0].size, 2))
+        with np.errstate(invalid="ignore"):
+            r, _, _ = _linearise(
+                fit.R, fit.t, x1.reshape(-1, 2), x2.reshape(-1, 2), nothing, nothing, nothing[:, 0], fa, fb, 6
+            )
+        out.append(np.abs(r.reshape(doubt.shape)) / np.sqrt(fit.scale_px**2 + doubt**2))
+    return out[0], out[1]
+
+
+def _cross(a: Floats, b: Floats) -> Floats:
+    """Cross product of columns (3, N) or vectors (3,)."""
+    return np.stack([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
+
+
+def _linearise(
+    R: Floats, t: Floats, x1: Floats, x2: Floats, d1: Floats, d2: Floats, when: Floats, f1: float, f2: float, n: int
+) -> tuple[Floats, Floats, Floats]:
+    """Sampson distances (N,) px, Jacobian (N, n) by rotation, baseline, shift (and rate), and the basis (2, 3)."""
+    y = R[:, :2] @ x1.T + R[:, 2:]  # R x1
+    h2 = np.concatenate([x2.T, np.ones((1, len(x2)))])
+    line2 = _cross(t[:, None] * np.ones(len(x1)), y)  # E x1
+    back = _cross(h2, t[:, None] * np.ones(len(x1)))  # x2 x t; E' x2 = R' (x2 x t)
+    line1 = R[:, :2].T @ back
+    below = np.sqrt((line1**2).sum(0) / f1**2 + (line2[:2] ** 2).sum(0) / f2**2)
+    below = np.maximum(below, 1e-12)
+    axis = np.eye(3)[int(np.argmin(np.abs(t)))]
+    e1 = np.cross(t, axis)
+    e1 /= np.linalg.norm(e1)
+    basis = np.stack([e1, np.cross(t, e1)])
+    J = np.empty((n, len(x1)))
+    J[:3] = _cross(y, back)  # x2 . (t x (w x y)) = w . (y x (x2 x t))
+    J[3:5] = basis @ _cross(y, h2)  # x2 . (dt x y) = dt . (y x x2)
+    J[5] = (d2.T * line2[:2]).sum(0) + (d1.T * line1).sum(0)
+    if n > 6:
+        J[6] = J[5] * when
+    J /= below
+    return (h2 * line2).sum(0) / below, J.T, basis
+
+
+def _middle(values: Floats, weight: Floats) -> float:
+    """Weighted median."""
+    order = np.argsort(values)
+    total = np.cumsum(weight[order])
+    return float(values[order[int(np.searchsorted(total, 0.5 * total[-1]))]])
+
+
+def _solve(H: Floats, g: Floats) -> Floats | None:
+    inverse = _inverse(H)
+    return None if inverse is None else np.asarray(inverse @ g)
+
+
+def _inverse(H: Floats) -> Floats | None:
+    """Inverse of a symmetric matrix after scaling its diagonal to one; None where it has none."""
+    scale = np.sqrt(np.diag(H))
+    if not np.isfinite(H).all() or (scale <= 0).any():
+        return None
+    try:
+        inner = np.linalg.inv(H / np.outer(scale, scale) + 1e-9 * np.eye(len(H)))
+    except np.linalg.LinAlgError:
+        return None
+    return np.asarray(inner / np.outer(scale, scale))

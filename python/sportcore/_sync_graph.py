@@ -1,0 +1,191 @@
+"""Which moments of several cameras belong together: candidates from correlation, decided by geometry.
+
+A gait repeats, so the correlation of two cameras has a peak at every stride. At each peak the essential matrix is
+estimated and refined together with the offset; at the wrong stride the body is elsewhere and the rays do not meet. The
+offsets of all cameras must then agree around every loop of the graph of pairs. A camera whose second best moment fits
+about as well as its best is left open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import numpy as np
+
+from sportcore._sync_curves import Floats
+from sportcore._sync_epipolar import PairFit, View, fit_pair, start_pose
+from sportcore._sync_offsets import correlation, peaks
+
+_PEAKS = 8
+_FITS = 2
+_CLOSE_S = 0.06
+_APART_S = 0.15
+_TRIAL_FRAMES = 90
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One offset of a pair that was tried: camera b is ``offset_s`` later than a."""
+
+    offset_s: float
+    height: float
+    fit: PairFit
+
+    @property
+    def scale_px(self) -> float:
+        """Robust standard deviation of the Sampson distance."""
+        return self.fit.scale_px
+
+
+@dataclass(eq=False)
+class Pair:
+    """Everything that is known of a pair of cameras.
+
+    Attributes:
+        a, b: indices of the cameras.
+        trials: offsets with their fits, best first.
+        peak, second, at_zero: of the correlation.
+    """
+
+    a: int
+    b: int
+    trials: list[Trial] = field(default_factory=list)
+    peak: float = 0.0
+    second: float = 0.0
+    at_zero: float = 0.0
+
+    def add(self, trial: Trial) -> None:
+        """Keep a trial unless a better one lies at the same offset."""
+        same = [t for t in self.trials if abs(t.offset_s - trial.offset_s) < 0.25 * _CLOSE_S]
+        if all(trial.scale_px < t.scale_px for t in same):
+            self.trials = sorted([t for t in self.trials if t not in same] + [trial], key=lambda t: t.scale_px)
+
+    def near(self, offset_s: float, tolerance_s: float = _CLOSE_S) -> Trial | None:
+        """Best trial near an offset."""
+        return next((t for t in self.trials if abs(t.offset_s - offset_s) < tolerance_s), None)
+
+    def margin(self, offset_s: float) -> float:
+        """How much worse the best other moment fits: its scale over the scale here; 0 without a trial here."""
+        here = self.near(offset_s)
+        if here is None:
+            return 0.0
+        others = [t.scale_px for t in self.trials if abs(t.offset_s - here.offset_s) > _APART_S]
+        return min(others, default=np.inf) / here.scale_px
+
+
+def try_offset(views: Sequence[View], a: int, b: int, offset_s: float, height: float = 0.0) -> Trial | None:
+    """Fit a pair from one trial offset; None where there is too little to compare."""
+    start = start_pose(views[a], views[b], offset_s)
+    if start is None:
+        return None
+    return _refine(views, a, b, offset_s, height, start[0], start[1])
+
+
+def _refine(views: Sequence[View], a: int, b: int, offset_s: float, height: float, R: Floats, t: Floats) -> Trial | None:
+    fit = fit_pair([(views[a], views[b])], R, t, offset_s, most_frames=_TRIAL_FRAMES)
+    return None if fit is None else Trial(fit.shift_s, height, fit)
+
+
+def search_pair(views: Sequence[View], signals: Sequence[Floats], a: int, b: int, step_s: float, reach_s: float) -> Pair:
+    """Candidate offsets of a pair from the correlation of its signals, with the geometry at the best of them."""
+    pair = Pair(a, b)
+    reach = max(1, min(int(round(reach_s / step_s)), signals[a].shape[1] - 1))
+    values = correlation(signals[a], signals[b], reach)
+    lags, heights = peaks(values, step_s, _PEAKS)
+    pair.at_zero = float(values[reach])
+    if not len(lags):
+        return pair
+    pair.peak, pair.second = float(heights[0]), float(heights[1]) if len(heights) > 1 else -1.0
+    starts = []
+    for lag, height in zip(lags, heights, strict=True):
+        start = start_pose(views[a], views[b], -float(lag))
+        if start is not None:
+            starts.append((start[2], -float(lag), float(height), start[0], start[1]))
+    starts.sort(key=lambda s: s[0])
+    for _, offset, height, R, t in starts[:_FITS]:
+        trial = _refine(views, a, b, offset, height, R, t)
+        if trial is not None:
+            pair.add(trial)
+    return pair
+
+
+def search(views: Sequence[View], signals: Sequence[Floats], step_s: float, reach_s: float) -> list[Pair]:
+    """All pairs of cameras with their candidate offsets."""
+    return [search_pair(views, signals, a, b, step_s, reach_s) for a, b in combinations(range(len(views)), 2)]
+
+
+def decide(views: Sequence[View], pairs: Sequence[Pair]) -> list[float | None]:
+    """One offset per camera against the first, such that all pairs fit; None for cameras that no pair ties to it.
+
+    Cameras join in the order of how clear their best pair is. Then each camera in turn may move to what any pair of
+    it says, if that makes the sum over its pairs of log(scale) smaller; offsets that a pair has not tried are tried.
+    """
+    count = len(views)
+    by = {(p.a, p.b): p for p in pairs}
+
+    def pair_of(i: int, k: int) -> tuple[Pair | None, float]:
+        """The pair and the sign that turns its offset into k against i."""
+        return (by.get((i, k)), 1.0) if i < k else (by.get((k, i)), -1.0)
+
+    def clear(pair: Pair) -> float:
+        if not pair.trials:
+            return -np.inf
+        return min(pair.margin(pair.trials[0].offset_s), 20.0) / pair.trials[0].scale_px
+
+    offsets: list[float | None] = [0.0] + [None] * (count - 1)
+    while True:
+        edges = [p for p in pairs if p.trials and (offsets[p.a] is None) != (offsets[p.b] is None)]
+        if not edges:
+            break
+        best = max(edges, key=clear)
+        there, back = offsets[best.a], offsets[best.b]
+        if there is not None:
+            offsets[best.b] = there + best.trials[0].offset_s
+        elif back is not None:
+            offsets[best.a] = back - best.trials[0].offset_s
+
+    def cost(k: int, value: float) -> float:
+        total = 0.0
+        for i in range(count):
+            other = offsets[i]
+            if i == k or other is None:
+                continue
+            pair, sign = pair_of(i, k)
+            if pair is None:
+                continue
+            wanted = sign * (value - other)
+            trial = pair.near(wanted)
+            if trial is None:
+                trial = try_offset(views, pair.a, pair.b, wanted)
+                if trial is not None:
+                    pair.add(trial)
+                    trial = trial if abs(trial.offset_s - wanted) < _CLOSE_S else None
+            worst = max((t.scale_px for t in pair.trials), default=0.0)
+            scale = trial.scale_px if trial is not None else worst
+            if scale > 0:
+                total += float(np.log(scale))
+        return total
+
+    for _ in range(3 if count > 2 else 0):
+        moved = False
+        for k in range(1, count):
+            now = offsets[k]
+            if now is None:
+                continue
+            wishes = [now]
+            for i in range(count):
+                other = offsets[i]
+                pair, sign = pair_of(i, k) if i != k else (None, 1.0)
+                if pair is not None and other is not None and pair.trials:
+                    wish = other + sign * pair.trials[0].offset_s
+                    if all(abs(wish - w) > _CLOSE_S for w in wishes):
+                        wishes.append(wish)
+            if len(wishes) > 1:
+                choice = min(wishes, key=lambda w: cost(k, w))
+                moved |= abs(choice - now) > _CLOSE_S
+                offsets[k] = choice
+        if not moved:
+            break
+    return offsets

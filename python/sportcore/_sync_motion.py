@@ -1,0 +1,291 @@
+"""How late each camera looks, from the motion of the body alone: search, refinement, clock drift, uncertainty."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sportcore._sync_curves import Curves, Floats, clean_xy, make_curves, without
+from sportcore._sync_epipolar import Clock, PairFit, View, fit_pair, frame_misfits
+from sportcore._sync_graph import Pair, decide, search
+from sportcore._sync_offsets import motion_signals
+from sportcore._sync_solve import Solution, solve_clocks
+from sportcore._sync_types import CameraOffset, OffsetReport, PairOffset
+from sportcore.keypoints2d.tracks_common import nan_median
+from sportcore.skeletons import Skeleton
+from sportcore.types import Camera
+
+LONG_S = 40.0  # recordings longer than this are looked at in pieces
+SEARCH_S = 24.0
+PIECE_S = 6.0
+PIECES = 7
+DRIFT_MIN_S = 20.0  # shorter recordings say nothing about clock rates
+DRIFT_SIGMA = 100e-6  # a drift is known when it is this certain: what phones' clocks differ by
+_MARGIN = 1.3  # the best other moment must fit this much worse
+_OUTLIER = 3.5  # standard deviations
+_LEAVE = ("pinky", "index", "thumb", "eye", "ear", "mouth", "heel", "toe", "foot")
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """One camera's raw tracks: xy (T, J, 2) px, score (T, J), times_s (T,) s, with its lens where known."""
+
+    name: str
+    xy: Floats
+    score: Floats
+    times_s: Floats
+    camera: Camera | None
+    image_size: tuple[int, int] | None
+
+    def cut(self, start_s: float, stop_s: float) -> Source:
+        """The frames from start to stop."""
+        lo, hi = np.searchsorted(self.times_s, [start_s, stop_s])
+        return replace(self, xy=self.xy[lo:hi], score=self.score[lo:hi], times_s=self.times_s[lo:hi])
+
+
+def body_joints(skeleton: Skeleton) -> NDArray[np.int64]:
+    """Joints that are compared: all but fingers, toes and the face."""
+    kept = [i for i, name in enumerate(skeleton.joints) if not any(word in name for word in _LEAVE)]
+    return np.array(kept if len(kept) >= 6 else range(skeleton.n_joints), np.int64)
+
+
+def _prepare(source: Source, skeleton: Skeleton) -> tuple[Floats, Curves] | None:
+    """Cleaned positions of all joints and the curves of the body's joints; None with too little in view."""
+    seen = np.isfinite(source.xy).all(-1) & (source.score > 0)
+    if len(source.times_s) < 12 or seen.any(1).sum() < 12:
+        return None
+    xy = clean_xy(source.xy, source.score, source.times_s, skeleton)
+    joints = body_joints(skeleton)
+    if np.isfinite(xy[:, joints, 0]).sum() < 60:
+        return None
+    curves = make_curves(source.name, xy[:, joints], source.times_s, source.camera, source.image_size)
+    return xy, curves
+
+
+def _activity(source: Source, joints: NDArray[np.int64], edges: Floats) -> Floats:
+    """How much a camera shows in each bin of time: share of joints seen times how far they move, statures apart."""
+    stride = max(1, len(source.times_s) // 4000)
+    xy, t = source.xy[::stride, joints], source.times_s[::stride]
+    seen = np.isfinite(xy).all(-1) & (source.score[::stride, joints] > 0)
+    step = np.abs(np.diff(np.where(seen[..., None], xy, np.nan), axis=0)).sum(-1)
+    known = np.isfinite(step)
+    usual = float(np.median(step[known])) if known.any() else 1.0
+    energy = np.where(known, np.minimum(step, 4 * usual), 0.0).sum(1)
+    total, _ = np.histogram(t[1:], edges, weights=energy)
+    return np.asarray(total / max(float(total.max(initial=0.0)), 1e-12))
+
+
+def plan(sources: Sequence[Source], skeleton: Skeleton, reach_s: float) -> list[tuple[float, float]]:
+    """Stretches of time to look at, the one to search in first; all of it where the recording is short."""
+    start = min(float(s.times_s[0]) for s in sources)
+    stop = max(float(s.times_s[-1]) for s in sources)
+    if stop - start <= max(LONG_S, 6 * reach_s):
+        return [(start, stop + 1e-6)]
+    width = max(SEARCH_S, 6 * reach_s)
+    edges = np.arange(start, stop + 1.0, 1.0)
+    joints = body_joints(skeleton)
+    level = np.min([_activity(s, joints, edges) for s in sources], axis=0)
+    sums = np.concatenate([[0.0], np.cumsum(level)])
+
+    def best(lo: float, hi: float, length: float) -> tuple[float, float]:
+        first, last = int(lo - start), max(int(hi - start - length), int(lo - start))
+        n = int(length)
+        places = np.arange(first, min(last, len(level) - n) + 1)
+        if not len(places):
+            return (lo, hi)
+        k = int(places[int(np.argmax(sums[places + n] - sums[places]))])
+        return (start + k, start + k + length)
+
+    main = best(start, stop, width)
+    pieces = [main]
+    cuts = np.linspace(start, stop, PIECES + 1)
+    for lo, hi in zip(cuts[:-1], cuts[1:], strict=True):
+        piece = best(float(lo), float(hi), min(PIECE_S, float(hi - lo)))
+        if piece[1] <= main[0] or piece[0] >= main[1]:
+            pieces.append(piece)
+    middle = 0.5 * sum(main)
+    return pieces[:1] + sorted(pieces[1:], key=lambda p: abs(0.5 * sum(p) - middle))
+
+
+def measure_motion(sources: Sequence[Source], skeleton: Skeleton, reach_s: float) -> OffsetReport:
+    """Lateness of every camera against the first, from the motion of one person; see :mod:`sportcore.sync`.
+
+    ``reach_s``: two cameras differ by at most this.
+    """
+    names = [s.name for s in sources]
+    rates = [1 / float(np.median(np.diff(s.times_s))) if len(s.times_s) > 1 else np.nan for s in sources]
+    fps = float(np.nanmedian(rates))
+    pieces = plan(sources, skeleton, reach_s)
+    main = [s.cut(*pieces[0]) if len(pieces) > 1 else s for s in sources]
+    ready = [_prepare(s, skeleton) for s in main]
+    live = [i for i, r in enumerate(ready) if r is not None]
+    if len(live) < 2 or 0 not in live:
+        return _nothing(names, fps, {i: "no person seen for long enough" for i in range(len(names)) if i not in live})
+    views = [View(r[1], Clock(), np.arange(len(r[1].times_s))) for r in ready if r is not None]
+    signals, step = _signals([r for r in ready if r is not None], skeleton, fps)
+    pairs = search(views, signals, step, reach_s)
+    offsets = decide(views, pairs)
+    reference = 0.5 * (min(float(s.times_s[0]) for s in sources) + max(float(s.times_s[-1]) for s in sources))
+    tied = [k for k, o in enumerate(offsets) if o is not None]
+    clocks = {k: Clock(float(offsets[k] or 0.0), 0.0, reference) for k in tied}
+    stretches = [{k: views[k] for k in tied}]
+    length = max(float(s.times_s[-1]) for s in sources) - min(float(s.times_s[0]) for s in sources)
+    drift = length >= DRIFT_MIN_S
+    solution = _refine(stretches, pairs, clocks, reference, drift and len(pieces) > 1)
+    for piece in pieces[1:]:
+        more = _piece(piece, [sources[live[k]] for k in tied], tied, solution.clocks, skeleton)
+        if len(more) < 2:
+            continue
+        extended = _refine([*stretches, more], pairs, solution.clocks, reference, True)
+        if extended.scale_px <= 1.5 * solution.scale_px:
+            stretches.append(more)
+            solution = extended
+    stretches = [_without_outliers(s, solution) for s in stretches]
+    solution = _refine(stretches, pairs, solution.clocks, reference, drift)
+    return _report(names, live, fps, length, pairs, offsets, solution, reference)
+
+
+def _signals(ready: Sequence[tuple[Floats, Curves]], skeleton: Skeleton, fps: float) -> tuple[list[Floats], float]:
+    """Signals of all cameras on one grid, and its spacing."""
+    first = min(float(c.times_s[0]) for _, c in ready)
+    last = max(float(c.times_s[-1]) for _, c in ready)
+    step = min(1 / fps, 0.02)
+    grid = first + step * np.arange(int((last - first) / step) + 1)
+    gap = max(0.2, 2.2 / fps)
+    return [motion_signals(xy, c.times_s, grid, skeleton, gap) for xy, c in ready], step
+
+
+def _piece(
+    piece: tuple[float, float],
+    sources: Sequence[Source],
+    tied: Sequence[int],
+    clocks: dict[int, Clock],
+    skeleton: Skeleton,
+) -> dict[int, View]:
+    """Views of a further stretch of world time, by camera."""
+    out = {}
+    for k, source in zip(tied, sources, strict=True):
+        lo, hi = clocks[k].own(np.array(piece))
+        ready = _prepare(source.cut(float(lo), float(hi)), skeleton)
+        if ready is not None:
+            out[k] = View(ready[1], clocks[k], np.arange(len(ready[1].times_s)))
+    return out
+
+
+def _refine(
+    stretches: Sequence[dict[int, View]], pairs: Sequence[Pair], clocks: dict[int, Clock], reference: float, drift: bool
+) -> Solution:
+    """All pairs fitted over all stretches, then one clock per camera; twice, so that the second is about the first."""
+    solution = None
+    poses = {}
+    for p in pairs:
+        if p.trials and p.a in clocks and p.b in clocks:
+            trial = p.near(clocks[p.b].offset_s - clocks[p.a].offset_s) or p.trials[0]
+            poses[p.a, p.b] = (trial.fit.R, trial.fit.t)
+    for _ in range(2 if drift else 1):
+        fits: dict[tuple[int, int], PairFit] = {}
+        for (a, b), (R, t) in poses.items():
+            both = [
+                (replace(s[a], clock=clocks[a]), replace(s[b], clock=clocks[b]))
+                for s in stretches
+                if a in s and b in s
+            ]
+            fit = fit_pair(both, R, t, rate=drift, reference=reference, most_frames=250) if both else None
+            if fit is not None:
+                fits[a, b] = fit
+        poses = {key: (fit.R, fit.t) for key, fit in fits.items()}
+        solution = solve_clocks(fits, clocks, drift)
+        clocks = solution.clocks
+    assert solution is not None
+    return solution
+
+
+def _without_outliers(views: dict[int, View], solution: Solution) -> dict[int, View]:
+    """The views without samples that lie off the epipolar lines of most other cameras, their curves made anew."""
+    views = {k: replace(v, clock=solution.clocks[k]) for k, v in views.items()}
+    found: dict[int, list[Floats]] = {k: [] for k in views}
+    for (a, b), fit in solution.fits.items():
+        if (a, b) in solution.used and a in views and b in views:
+            for k, misfit in zip((a, b), frame_misfits(views[a], views[b], fit), strict=True):
+                found[k].append(misfit)
+    out = {}
+    for k, view in views.items():
+        bad = nan_median(np.stack(found[k]), axis=0) > _OUTLIER if found[k] else np.zeros(0, bool)
+        if bad.any():
+            view = replace(view, curves=without(view.curves, bad))
+        out[k] = view
+    return out
+
+
+def _nothing(names: Sequence[str], fps: float, why: dict[int, str]) -> OffsetReport:
+    cameras = [CameraOffset(names[0], 0.0, 0.0, "none", 1.0)]
+    for i, name in enumerate(names[1:], 1):
+        reason = why.get(i) or (f"{names[0]}: {why[0]}" if 0 in why else "no other camera to compare with")
+        cameras.append(CameraOffset(name, None, None, "none", 0.0, reason=reason))
+    return OffsetReport(tuple(cameras), "motion", fps)
+
+
+def _report(
+    names: Sequence[str],
+    live: Sequence[int],
+    fps: float,
+    length: float,
+    pairs: Sequence[Pair],
+    offsets: Sequence[float | None],
+    solution: Solution,
+    reference: float,
+) -> OffsetReport:
+    cameras = [CameraOffset(names[0], 0.0, 0.0, "motion", 1.0, reference_s=reference)]
+    at = {i: k for k, i in enumerate(live)}
+    for i, name in enumerate(names[1:], 1):
+        k = at.get(i)
+        if k is None or k not in solution.clocks or offsets[k] is None:
+            why = "no person seen for long enough" if k is None else "no moment fits that another camera shows too"
+            cameras.append(CameraOffset(name, None, None, "none", 0.0, reason=why))
+            continue
+        clock, sigma = solution.clocks[k], solution.sigma_s[k]
+        margins = [
+            p.margin((offsets[p.b] or 0.0) - (offsets[p.a] or 0.0))
+            for p in pairs
+            if k in (p.a, p.b) and offsets[p.a] is not None and offsets[p.b] is not None
+        ]
+        margin = max(margins, default=0.0)
+        reason = ""
+        if margin < _MARGIN:
+            reason = "several moments fit about as well (periodic or too little motion)"
+        elif k not in solution.linked:
+            reason = "the pairs of cameras contradict each other"
+        elif sigma * fps > 1.0:
+            reason = f"uncertain by {sigma * 1000:.0f} ms"
+        drift, drift_sigma, why = None, None, ""
+        if solution.drift_sigma is None:
+            why = f"the recording of {length:.0f} s is too short: 100 ppm make {length * 0.1:.1f} ms"
+        elif solution.drift_sigma[k] > DRIFT_SIGMA:
+            why = f"uncertain by {solution.drift_sigma[k] * 1e6:.0f} ppm"
+        else:
+            drift, drift_sigma = clock.drift, solution.drift_sigma[k]
+        confidence = 0.0 if margin <= 1 else (1 - 1 / margin**2) * (1.0 if not reason else 0.5)
+        cameras.append(
+            CameraOffset(
+                name, clock.offset_s, sigma, "motion", float(confidence), drift, drift_sigma, reference, reason, why
+            )
+        )
+    rows = []
+    for p in pairs:
+        fit = solution.fits.get((p.a, p.b))
+        used = (p.a, p.b) in solution.used
+        both = p.a in solution.clocks and p.b in solution.clocks
+        value = solution.clocks[p.b].offset_s - solution.clocks[p.a].offset_s if both else None
+        here = None if value is None else p.margin(value)
+        why = "" if used else "no moment fits both" if fit is None else "contradicts the other pairs"
+        rows.append(
+            PairOffset(
+                names[live[p.a]], names[live[p.b]], solution.pair_offset_s.get((p.a, p.b)),
+                None if fit is None else fit.sigma_s, p.peak, p.at_zero, p.second, used, why,
+                None if fit is None else fit.scale_px, None if here is None or not np.isfinite(here) else here,
+            )
+        )  # fmt: skip
+    return OffsetReport(tuple(cameras), "motion", fps, tuple(rows))
