@@ -77,8 +77,8 @@ def associate_people(
         work.step("who is who, in space")
         people, fit = work.identify(calibration.rig, work.tau_of(calibration), lanes if k == 0 else None, fit)
         work.step("calibration from all people")
-        keep, _ = work.judge(people, calibration.rig)
-        calibration = work.calibrate(people[keep] if len(keep) else people, final=False)
+        keep, reasons = work.judge(people, calibration.rig)
+        calibration = work.calibrate(people[_useful(keep, reasons)], final=False)
     work.step("detections to people")
     people, fit = work.identify(calibration.rig, work.tau_of(calibration), None, fit)
     keep, reasons = work.judge(people, calibration.rig)
@@ -86,7 +86,7 @@ def associate_people(
         raise DegenerateError(
             "Nobody was seen by two cameras long enough.", "Check synchronisation and intrinsics, or lower min_share."
         )
-    calibration = work.calibrate(people[keep], final=True)
+    calibration = work.calibrate(people[_useful(keep, reasons)], final=True)
     return work.result(people, keep, reasons, fit, calibration.rig, calibration, pairs)
 
 
@@ -149,6 +149,12 @@ def stack_people(association_xy: Floats, score: Floats, tracks: PeopleTracks) ->
     )
 
 
+def _useful(keep: Ints, reasons: Mapping[int, str]) -> Ints:
+    """Whom to calibrate on: those kept, and after them those who were seen well but are left out for other reasons."""
+    rest = [p for p, why in sorted(reasons.items()) if why != "seen too little"]
+    return np.concatenate([keep, np.array(rest, np.int64)]).astype(np.int64)
+
+
 class _Work:
     """Everything that the steps share."""
 
@@ -173,7 +179,7 @@ class _Work:
         if options.calibrate.undo_swaps:
             self.flip = np.array([where.get(int(permutation[j]), i) for i, j in enumerate(joints)])
         diagonal = float(np.hypot(*np.median(self.rig.image_sizes, axis=0)))
-        self.limit = options.max_residual_px or 0.006 * diagonal
+        self.limit = options.max_residual_px or 0.01 * diagonal
         self.edges = window_edges(tracks.n_frames, tracks.fps, options.window_s)
         bones = [(where[a], where[b]) for a, b in tracks.skeleton.bone_indices if a in where and b in where]
         self.bones = np.array(bones or [(0, 1)], np.int64)
@@ -335,8 +341,11 @@ class _Work:
             all_points = calibration.points
         points = [_slice(all_points, p * T, (p + 1) * T) for p in range(len(people))]
         info: dict[str, Any] = {}
-        if calibration is not None and o.heights_m is not None:
-            scale = scale_from_heights(points, o.heights_m, o.height_sigma_m)
+        heights = o.heights_m
+        if heights is None and o.calibrate.height_m is not None and o.calibrate.known_camera_distance_m is None:
+            heights = {p: o.calibrate.height_m for p in range(len(points))} if o.calibrate.known_bone is None else None
+        if calibration is not None and heights is not None:
+            scale = scale_from_heights(points, heights, o.height_sigma_m)
             source = "statures of " + ", ".join(f"{h:g} m" for h in scale.heights_m.values())
             calibration = scale_calibration(calibration, scale.factor, source, scale.sigma_rel)
             rig = calibration.rig

@@ -109,16 +109,23 @@ def _end(points: Floats, chosen: Ints, row: int, t0: int, t1: int, fps: float, l
     return _End(b, tb, velocity, tracks) if last else _End(a, ta, velocity, tracks)
 
 
+def _middle(values: Floats) -> tuple[Floats, Ints]:
+    """Median over the second axis of (N, J, 3), NaN left out, and how many there were. (np.nanmedian is slow.)"""
+    ordered = np.sort(values, axis=1)  # NaN last
+    n = np.isfinite(values[..., 0]).sum(1)
+    at = np.maximum(n - 1, 0) // 2
+    return np.take_along_axis(ordered, at[:, None, None], 1)[:, 0], n
+
+
 def _jumps(x: Floats, fps: float) -> Ints:
     """Frames of (F, J, 3) before which a body is suddenly elsewhere: somebody else's."""
     body = np.flatnonzero(np.isfinite(x[..., 0]).sum(-1) >= 3)
-    out = []
-    for a, b in zip(body[:-1], body[1:], strict=True):
-        d = x[b] - x[a]
-        d = d[np.isfinite(d[:, 0])]
-        if len(d) < 3 or np.linalg.norm(np.median(d, axis=0)) > JUMP_M + JUMP_M_S * (b - a) / fps:
-            out.append(int(b))
-    return np.array(out, np.int64)
+    if len(body) < 2:
+        return np.zeros(0, np.int64)
+    step, n = _middle(x[body[1:]] - x[body[:-1]])
+    far = JUMP_M + JUMP_M_S * np.diff(body) / fps
+    with np.errstate(invalid="ignore"):
+        return np.asarray(body[1:][(n < 3) | (np.linalg.norm(step, axis=-1) > far)])
 
 
 def _link_cost(p: _Stretch, q: _Stretch, fps: float) -> float:
@@ -129,8 +136,8 @@ def _link_cost(p: _Stretch, q: _Stretch, fps: float) -> float:
         return np.inf
     speeds = [v for v in (p.end.velocity, q.begin.velocity) if np.isfinite(v).all()]
     velocity = np.mean(speeds, axis=0) if speeds else np.zeros(3)
-    d = (q.begin.joints - p.end.joints - np.clip(dt, -0.2, 0.5)[:, None] * velocity)[known]
-    gap = float(np.linalg.norm(np.median(d, axis=0)))
+    d = q.begin.joints - p.end.joints - np.clip(dt, -0.2, 0.5)[:, None] * velocity
+    gap = float(np.linalg.norm(_middle(d[None])[0]))
     wait = abs(q.span[0] - p.span[1]) / fps
     reach = NEAR_M + SPEED_M_S * wait
     if gap >= reach:
@@ -144,10 +151,14 @@ def _link(stretches: list[_Stretch], chosen: Ints, fps: float, overlap: int) -> 
     _, C, T = chosen.shape
     stretches = sorted(stretches, key=lambda g: g.span)
     starts = np.array([g.span[0] for g in stretches], np.int64)
+    first = np.array([_middle(g.begin.joints[None])[0][0] for g in stretches]).reshape(-1, 3)
+    last = np.array([_middle(g.end.joints[None])[0][0] for g in stretches]).reshape(-1, 3)
     rows, columns, costs = [], [], []
     for i, p in enumerate(stretches):
         a, b = np.searchsorted(starts, [p.span[1] + 1 - overlap, p.span[1] + max(1, round(fps)) + 1])
-        for j in range(int(a), int(b)):
+        wait = np.abs(starts[a:b] - p.span[1]) / fps
+        near = np.linalg.norm(first[a:b] - last[i], axis=-1) < 1.0 + (SPEED_M_S + JUMP_M_S) * wait
+        for j in (int(a) + np.flatnonzero(near)).tolist():
             q = stretches[j]
             if i == j or q.span[0] <= p.span[0] or q.span[1] <= p.span[1]:
                 continue
@@ -251,11 +262,7 @@ class _Fragment:
 
 
 def _middle_of(points: Floats, owner: Ints, frames: Ints) -> Floats:
-    x = points[owner[frames], frames]  # (F, J, 3)
-    out = np.full(x.shape[1:], np.nan)
-    known = np.isfinite(x[..., 0]).any(0)
-    out[known] = np.nanmedian(x[:, known], axis=0)
-    return out
+    return _middle(np.swapaxes(points[owner[frames], frames], 0, 1))[0]  # over the frames
 
 
 def _unlike(a: _Fragment, b: _Fragment) -> float:
@@ -280,8 +287,9 @@ def _stitch_cost(a: _Fragment, b: _Fragment, points: Floats, chosen: Ints, fps: 
     common = np.intersect1d(a.time, b.time)
     if len(common):
         some = common[np.unique(np.linspace(0, len(common) - 1, 40).astype(int))]
-        gaps = [_apart(points[a.owner[t], t], points[b.owner[t], t]) for t in some]
-        gap = float(np.nanmedian(gaps)) if np.isfinite(gaps).any() else np.inf
+        step, n = _middle(points[b.owner[some], some] - points[a.owner[some], some])
+        gaps = np.linalg.norm(step[n >= 2], axis=-1)
+        gap = float(np.median(gaps)) if len(gaps) else np.inf
         if gap < SAME_PLACE_M:  # at the same place at the same time
             return gap / SAME_PLACE_M - 2.0
         if len(common) > OVERLAP_S * fps:
@@ -364,15 +372,15 @@ def bridged(points: Floats, fps: float) -> Floats:
     """(T, J, 3) without jumps, short gaps filled in a straight line."""
     T, J = points.shape[:2]
     out = points.copy()
-    centre = np.full((T, 3), np.nan)
-    some = np.isfinite(out[..., 0]).sum(-1) >= 3
-    centre[some] = np.nanmedian(out[some], axis=1)
+    centre, n = _middle(out)
+    centre[n < 3] = np.nan
     k = max(1, round(0.25 * fps))
-    for t in np.flatnonzero(some):
-        near = centre[max(0, t - k) : t + k + 1]
-        near = near[np.isfinite(near[:, 0])]
-        if len(near) >= 3 and np.linalg.norm(centre[t] - np.median(near, axis=0)) > 0.4:
-            out[t] = np.nan
+    around = np.lib.stride_tricks.sliding_window_view(
+        np.pad(centre, ((k, k), (0, 0)), constant_values=np.nan), 2 * k + 1, 0
+    )
+    usual, count = _middle(np.swapaxes(around, 1, 2))
+    with np.errstate(invalid="ignore"):
+        out[(count >= 3) & (np.linalg.norm(centre - usual, axis=-1) > 0.4)] = np.nan
     most = max(1, round(BRIDGE_S * fps))
     index = np.arange(T)
     for j in range(J):

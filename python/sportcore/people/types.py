@@ -128,12 +128,13 @@ class PeopleOptions:
 
     Attributes:
         max_people: most people kept, those seen most.
-        calibrate: options of the joint calibration; its ``height_m`` is not used where ``heights_m`` is given.
+        calibrate: options of the joint calibration; its ``height_m`` is that of everybody who is kept, unless
+            ``heights_m`` is given.
         heights_m: statures, m: a mapping from person (0, 1, ... as they come out) to stature, or a sequence with one
             stature for each person, which is matched by size (the tallest stature to the tallest person).
         height_sigma_m: how well the statures are known, m.
         window_s: tracks are matched in pieces of this length, s.
-        max_residual_px: an observation further off does not fit; None: 0.6 % of the image diagonal.
+        max_residual_px: an observation further off does not fit; None: 1 % of the image diagonal.
         min_share: who is seen by two cameras in a smaller share of the frames is discarded.
         still_m: who moves by less than this while another person moves is taken for a bystander; 0 keeps everybody.
         max_gap_s: a person who is lost for longer is a new person, unless nobody else can be meant.
@@ -153,7 +154,7 @@ class PeopleOptions:
     min_share: float = 0.1
     still_m: float = 0.25
     max_gap_s: float = 3.0
-    rounds: int = 2
+    rounds: int = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -203,7 +204,8 @@ class PeopleAssociation:
         keypoints: P :class:`Keypoints2D`, the same observations.
         points: P :class:`Points3D`, each person's joints in the frame of ``rig``.
         calibration: cameras from all people jointly; None after :func:`match_to_rig`. Its points are those of all
-            people one after the other: frame ``p T + t`` is frame t of person p.
+            people one after the other: frame ``p T + t`` is frame t of person p; behind those who were kept come those
+            who were seen well but left out.
         rig: the cameras.
         discarded: input tracks of which nothing was kept, and why.
         split_tracks: (camera, track, people) of input tracks that changed from one person to another.
