@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from peers.methods import METHODS, Method, choose
 FAKE = """
 import json, sys, time
 import numpy as np
-adapter, setting, source, target = sys.argv[1:]
+adapter, setting, source, target, limit = sys.argv[1:]
 if setting == "hang":
     time.sleep(60)
 if setting == "die":
@@ -35,7 +36,7 @@ def job(tmp_path):
     def run(setting, limit_s=20.0):
         output = tmp_path / "out" / f"{setting}.npz"
         made = process.Job(Method("fake", "fake", "fake", setting), "scene", source)
-        python = environment.python_of(tmp_path) if setting == "absent" else tmp_path.__class__(sys.executable)
+        python = environment.python_of(tmp_path) if setting == "absent" else Path(sys.executable)
         return made, output, process.solve(made, python, output, limit_s, worker)
 
     return run
@@ -53,9 +54,20 @@ def test_result_comes_back_and_is_remembered_for_the_same_input_only(job):
 
 def test_a_hang_is_killed_and_counted(job):
     begin = time.perf_counter()
-    _, output, found = job("hang", limit_s=1.0)
+    _, output, found = job("hang", limit_s=0.1)
     assert found["status"] == "too slow" and time.perf_counter() - begin < 15
     assert not output.is_file()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the kernel limits processor time on POSIX only")
+def test_processor_time_is_limited(tmp_path):
+    source = scenes.save_input(tmp_path / "in.npz", {"x": np.zeros(1)})
+    (tmp_path / "worker.py").write_text(
+        "import resource\nresource.setrlimit(resource.RLIMIT_CPU, (1, 2))\nwhile True:\n    pass\n"
+    )
+    made = process.Job(Method("fake", "fake", "fake"), "scene", source)
+    found = process.solve(made, Path(sys.executable), tmp_path / "out.npz", 60.0, tmp_path / "worker.py")
+    assert found["status"] == "too slow" and "processor" in found["message"]
 
 
 def test_a_crash_tells_the_last_words(job):

@@ -11,10 +11,10 @@ from peers.adapters.start import dlt
 from peers.scenes import HELD_OUT
 from sportcore.errors import SportcoreError
 from sportcore.evaluation.cameras import camera_errors
-from sportcore.skeletons import H36M17
+from sportcore.skeletons import Skeleton, get_skeleton
 
 CAP_PX = 50.0  # an observation further off, or of a point that was not triangulated, counts as this far off
-LIMBS = ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")
+LIMBS = (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"))
 
 
 def against_truth(R: np.ndarray, t: np.ndarray, R_true: np.ndarray, t_true: np.ndarray) -> dict[str, float]:
@@ -43,11 +43,13 @@ def robust_px(residual: np.ndarray, observed: np.ndarray) -> dict[str, float]:
     }  # fmt: skip
 
 
-def bone_spread(X: np.ndarray) -> dict[str, float]:
-    """Spread of limb lengths over their middle, %, mean over bones: by quartiles, and plain deviation. X (T, 17, 3)."""
+def bone_spread(X: np.ndarray, skeleton: Skeleton) -> dict[str, float]:
+    """Spread of limb lengths over their middle, %, mean over bones: by quartiles, and plain deviation. X (T, J, 3)."""
     robust, plain = [], []
-    for a, b in H36M17.bone_indices:
-        if not all(H36M17.joints[i].split("_")[-1] in LIMBS for i in (a, b)):
+    for a, b in skeleton.bone_indices:
+        words = [skeleton.joints[i].split("_")[-1] for i in (a, b)]
+        sides = {skeleton.joints[i].split("_")[0] for i in (a, b)}
+        if tuple(words) not in LIMBS and tuple(words[::-1]) not in LIMBS or len(sides) != 1:
             continue
         length = np.linalg.norm(X[:, a] - X[:, b], axis=-1)
         length = length[np.isfinite(length)]
@@ -92,10 +94,11 @@ def without_truth(
             for n, s, K, r, p in zip(names, given["image_sizes"], given["K"], R, t, strict=True)
         )
     )
-    keypoints = sc.Keypoints2D(xy, score, "h36m17", names=names, image_sizes=given["image_sizes"])
+    skeleton = get_skeleton(str(given["skeleton"]))
+    keypoints = sc.Keypoints2D(xy, score, skeleton, names=names, image_sizes=given["image_sizes"])
     observed = np.asarray(keypoints.observed)
     held = np.zeros(J, bool)
-    held[[H36M17.index(n) for n in HELD_OUT]] = True
+    held[[skeleton.index(n) for n in HELD_OUT]] = True
     points = {
         "robust": np.asarray(sc.triangulate(keypoints, rig).xyz),
         "dlt": dlt(np.where(observed[..., None], xy, np.nan).reshape(C, -1, 2), given["K"], R, t).reshape(T, J, 3),
@@ -106,6 +109,6 @@ def without_truth(
         out[how] = {
             "all": robust_px(residual, observed),
             "held_out": robust_px(residual[..., held], observed[..., held]),
-            "bones": bone_spread(X),
+            "bones": bone_spread(X, skeleton),
         }
     return out

@@ -18,6 +18,8 @@ import numpy as np
 
 from peers.methods import Method
 
+_ALIVE: set[subprocess.Popen[bytes]] = set()
+CLOCK_FACTOR = 10.0
 WORKER = Path(__file__).resolve().parent / "worker.py"
 
 
@@ -33,6 +35,9 @@ class Job:
 def solve(job: Job, python: Path, output: Path, limit_s: float, worker: Path = WORKER) -> dict[str, Any]:
     """Run a job; never raises for what the method does.
 
+    The process may use ``limit_s`` seconds of processor time, summed over threads, and ``CLOCK_FACTOR`` times as much
+    by the clock, so that a busy machine does not make a method fail.
+
     Returns:
         ``status`` ("ok", "refused", "crashed", "too slow"), ``seconds`` of the call, ``message``, and on success ``R``
         (C, 3, 3) and ``t`` (C, 3).
@@ -41,25 +46,51 @@ def solve(job: Job, python: Path, output: Path, limit_s: float, worker: Path = W
     output.unlink(missing_ok=True)
     # One thread of linear algebra each: several jobs and other users share the cores, and small systems gain nothing.
     env = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu"}
-    command = [str(python), str(worker), job.method.adapter, job.method.setting, str(job.source), str(output)]
+    command = [
+        str(python),
+        str(worker),
+        job.method.adapter,
+        job.method.setting,
+        str(job.source),
+        str(output),
+        str(limit_s),
+    ]
+    when = time.strftime("%Y-%m-%d %H:%M")
     begin, load = time.perf_counter(), os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     with output.with_suffix(".log").open("wb") as log:
         child = subprocess.Popen(command, stdout=log, stderr=log, env=env, start_new_session=True)
         try:
-            code = child.wait(timeout=limit_s)
+            _ALIVE.add(child)
+            code = child.wait(timeout=CLOCK_FACTOR * limit_s)
         except subprocess.TimeoutExpired:
             _kill(child)
-            return {"status": "too slow", "message": f"killed after {limit_s:.0f} s", "load": load}
+            return {
+                "status": "too slow",
+                "message": f"killed after {CLOCK_FACTOR * limit_s:.0f} s",
+                "load": load,
+                "when": when,
+            }
         except BaseException:
             _kill(child)
             raise
+        finally:
+            _ALIVE.discard(child)
     wall = time.perf_counter() - begin
+    if code == -getattr(signal, "SIGXCPU", 0):
+        message = f"killed after {limit_s:.0f} s of processor time"
+        return {"status": "too slow", "message": message, "load": load, "when": when, "wall_s": wall}
     if not output.is_file():
         tail = output.with_suffix(".log").read_text(errors="replace").strip().splitlines()[-1:] or [""]
-        return {"status": "crashed", "message": f"exit status {code}: {tail[0][:200]}", "load": load, "wall_s": wall}
+        return {
+            "status": "crashed",
+            "message": f"exit status {code}: {tail[0][:200]}",
+            "load": load,
+            "wall_s": wall,
+            "when": when,
+        }
     with np.load(output, allow_pickle=False) as file:
         say: dict[str, Any] = json.loads(str(file["say"]))
-        say |= {"load": load, "wall_s": wall}
+        say |= {"load": load, "wall_s": wall, "when": when}
         if say["status"] == "ok":
             say |= {"R": file["R"], "t": file["t"]}
     return say
@@ -125,6 +156,13 @@ def solve_all(
         say(f"[{done}/{len(jobs)}] {jobs[i].name:<16} {jobs[i].method.key:<18} {results[i]['status']} {took}")
 
     with ThreadPoolExecutor(at_once) as pool:
-        for future in [pool.submit(work, i) for i in range(len(jobs))]:
-            future.result()
+        futures = [pool.submit(work, i) for i in range(len(jobs))]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:  # Ctrl-C reaches this thread only: no new jobs, and an end to those that run
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in tuple(_ALIVE):
+                _kill(child)
+            raise
     return results

@@ -1,9 +1,10 @@
 """The inputs, the same file for every method: simulated scenes with known truth, and the real demonstration recording.
 
-An input holds (C cameras, T frames, 17 Human3.6M joints): ``xy`` (C, T, 17, 2) px of an ideal pinhole camera, NaN where
-missing; ``score`` (C, T, 17); ``K`` (C, 3, 3); ``image_sizes`` (C, 2); ``names``; ``fps``; ``skeleton``; ``bones``
-(B, 2); ``monocular_3d`` (C, T, 17, 3) m, root-relative, camera axes; ``start_R``, ``start_t``: cameras next to the
-truth, which only the two bundle adjusters look at. The truth itself lies in a file that no method is shown.
+An input holds, for C cameras, T frames and J joints: ``xy`` (C, T, J, 2) px of an ideal pinhole camera, NaN where
+missing; ``score`` (C, T, J); ``K`` (C, 3, 3); ``image_sizes`` (C, 2); ``names``; ``fps``; ``skeleton``; ``bones``
+(B, 2), those between joints that are there; ``monocular_3d`` (C, T, 17, 3) m, Human3.6M joints, root-relative, camera
+axes; ``monocular_joint`` (J,), the row of a joint in it or -1; ``start_R``, ``start_t``: cameras next to the truth,
+which only the two bundle adjusters look at. The truth itself lies in a file that no method is shown.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 import sportcore as sc
-from sportcore.skeletons import H36M17, convert
+from sportcore.cameras.anthropometry import calibration_joints
+from sportcore.skeletons import H36M17
 from sportcore.synthetic import athlete, observe, ring_cameras, simulate_lifter
 
 FPS = 12.5
@@ -83,10 +85,14 @@ def simulate(scene: Scene, seed: int) -> tuple[dict[str, np.ndarray], dict[str, 
 
 
 def _given(keypoints: sc.Keypoints2D, rig: sc.Rig) -> dict[str, np.ndarray]:
+    skeleton = keypoints.skeleton
+    there = np.asarray(keypoints.observed).any((0, 1))
+    rows = [H36M17.joints.index(n) if n in H36M17.joints else -1 for n in skeleton.joints]
     return {
         "xy": np.asarray(keypoints.xy), "score": np.asarray(keypoints.score), "K": np.asarray(rig.K),
         "image_sizes": np.asarray(rig.image_sizes), "names": np.array(rig.names), "fps": np.array(keypoints.fps),
-        "skeleton": np.array("h36m17"), "bones": np.asarray(H36M17.bone_indices),
+        "skeleton": np.array(skeleton.name), "bones": np.array([b for b in skeleton.bone_indices if there[b].all()]),
+        "monocular_joint": np.array(rows),
     }  # fmt: skip
 
 
@@ -128,24 +134,29 @@ def demo_keypoints(variant: str, cache: Path, detections: Path | None) -> tuple[
 def demo(
     keypoints: sc.Keypoints2D, rig: sc.Rig, hold_out: bool = False
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """(input, truth) of the recording: Human3.6M joints, lens distortion removed beforehand for everybody.
+    """(input, truth) of the recording: landmarks of the body, lens distortion removed beforehand for everybody.
 
-    Poses come from the project's base lifter. With ``hold_out`` the joints ``HELD_OUT`` are taken away.
+    Face and fingers are left out for all: the detector invents them where they are hidden. Poses come from the
+    project's base lifter. With ``hold_out`` the joints ``HELD_OUT`` are taken away.
     """
-    xy, score = convert(keypoints.xy, keypoints.score, keypoints.skeleton, "h36m17")
-    ideal = np.stack([_undistorted(camera, p) for camera, p in zip(rig, xy, strict=True)])
+    body = np.zeros(keypoints.skeleton.n_joints, bool)
+    body[calibration_joints(keypoints.skeleton)] = True
+    ideal = np.stack([_undistorted(camera, p) for camera, p in zip(rig, keypoints.xy, strict=True)])
     pinhole = sc.Rig(tuple(c.replace(distortion=(), model="pinhole") for c in rig))
-    body = sc.Keypoints2D(ideal, score, "h36m17", fps=keypoints.fps, names=rig.names, image_sizes=rig.image_sizes)
-    lifted = np.asarray(sc.load_lifter("base").lift(body, pinhole))
+    whole = sc.Keypoints2D(
+        ideal, keypoints.score, keypoints.skeleton, fps=keypoints.fps, names=rig.names, image_sizes=rig.image_sizes
+    )
+    lifted = np.asarray(sc.load_lifter("base").lift(whole, pinhole))
+    xy, score = np.where(body[:, None], ideal, np.nan), np.where(body, keypoints.score, 0.0)
     R, t = np.asarray(rig.R), np.asarray(rig.t)
     start_R, start_t = near(R, t, 0)
-    given = _given(body, pinhole) | {"monocular_3d": lifted, "start_R": start_R, "start_t": start_t}
-    truth = {"R": R, "t": t, "xy": ideal, "score": score}
+    truth = {"R": R, "t": t, "xy": xy, "score": score}
     if hold_out:
-        gone = [H36M17.index(name) for name in HELD_OUT]
-        given["xy"], given["score"] = given["xy"].copy(), given["score"].copy()
-        given["xy"][:, :, gone], given["score"][:, :, gone] = np.nan, 0.0
-    return given, truth
+        gone = [keypoints.skeleton.index(name) for name in HELD_OUT]
+        xy, score = xy.copy(), score.copy()
+        xy[:, :, gone], score[:, :, gone] = np.nan, 0.0
+    given = _given(whole.replace(xy=xy, score=score), pinhole)
+    return given | {"monocular_3d": lifted, "start_R": start_R, "start_t": start_t}, truth
 
 
 def _undistorted(camera: sc.Camera, xy: np.ndarray) -> np.ndarray:

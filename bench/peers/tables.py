@@ -15,6 +15,7 @@ from peers.scenes import SCENES, VARIANTS
 Run = dict[str, Any]
 US = "sportcore"
 WORDS = {"refused": "refused", "crashed": "crashed", "too slow": "too slow"}
+CHART, CHART_SCENE = "media/benchmark-peers.svg", "usual"
 OFF_DEG = 10.0  # cameras further off than this are no calibration
 
 
@@ -172,7 +173,7 @@ def demo_tables(runs: Sequence[Run]) -> str:
             text = number(value, 3 if "px" in path else 2)
             if path == "rot_median_deg":
                 text += f" ({number(run['rot_max_deg'])})"
-            return (value if np.isfinite(value) else np.inf), text
+            return (np.inf if failed(run) or not np.isfinite(value) else value), text
 
         rows = _rows(list(mine.values()), [p for p, _ in DEMO_COLUMNS], cell)
         parts += [f"**BlazePose {variant}**", table(["", *(title for _, title in DEMO_COLUMNS)], rows)]
@@ -187,6 +188,18 @@ def demo_tables(runs: Sequence[Run]) -> str:
         parts += ["**Rotation between the calibrations of two detectors, median over the pairs of cameras, °**"]
         parts += [table(["", *names], _rows(pairs, names, gap))]
     return "\n\n".join(parts)
+
+
+def places(runs: Sequence[Run]) -> list[tuple[str, float, float, str]]:
+    """What the chart shows of the usual scene: label, processor seconds, rotation error, colour class."""
+    out = []
+    for m in METHODS:
+        rotation, seconds = (collect(runs, m.key, CHART_SCENE, name) for name in ("rot_median_deg", "cpu_s"))
+        if rotation and not (m.ours and m.key != US):
+            css = "c7" if m.from_truth else "c0" if m.ours else "c1"
+            label = f"{m.label} (from the truth)" if m.from_truth else m.label
+            out.append((label, float(np.median(seconds)), float(np.median(rotation)), css))
+    return out
 
 
 def losses(runs: Sequence[Run]) -> list[str]:
@@ -207,7 +220,7 @@ def losses(runs: Sequence[Run]) -> list[str]:
                     f"(in {number(float(tb / ta))} times our processor time)."
                 )
     for variant in VARIANTS:
-        at = {r["method"]: r for r in runs if r["kind"] == "demo" and r["where"] == variant and r["status"] == "ok"}
+        at = {r["method"]: r for r in runs if r["kind"] == "demo" and r["where"] == variant and not failed(r)}
         if US not in at:
             continue
         for path, title in DEMO_COLUMNS:
@@ -228,8 +241,11 @@ def page_text(result: dict[str, Any]) -> str:
     load = f"load average {number(min(loads))} to {number(max(loads))}" if loads else ""
     head = (
         f"{machine['cpu']}, {machine['cores']} cores ({load}); {versions}; {options['seeds']} scenes of each kind, "
-        f"{options['jobs']} process(es) at a time, {options['time_limit_s']:.0f} s each. {result['note']}"
+        f"{options['jobs']} process(es) at a time, {options['time_limit_s']:.0f} processor seconds each. {result['note']}"
     )
+    when = sorted(r["when"] for r in result["runs"] if "when" in r)
+    if when:
+        head += f" Measured on {when[0][:10]} from {when[0][11:]} to {when[-1][11:]}."
     lost = losses(result["runs"])
     told = "\n".join(f"- {line}" for line in lost) if lost else "Nowhere in this run."
     return "\n\n".join(
@@ -238,6 +254,9 @@ def page_text(result: dict[str, Any]) -> str:
             head.strip(),
             "### Simulated scenes",
             scene_tables(result["runs"]),
+            f"![Rotation error against processor time in the scene with 5 % outliers]({CHART})"
+            if places(result["runs"])
+            else "",
             "### The real recording",
             f"Observations further off than {CAP_PX:.0f} px, or of joints that could not be triangulated, count as "
             f"{CAP_PX:.0f} px.",

@@ -1,4 +1,4 @@
-"""One call of one method in a process of its own: ``python worker.py ADAPTER SETTING INPUT.npz OUTPUT.npz``.
+"""One call of one method in a process of its own: ``python worker.py ADAPTER SETTING INPUT.npz OUTPUT.npz SECONDS``.
 
 Imports nothing of the project but the adapter, so that it runs in the peers' environment as well. The scene is solved
 once for the result; a call that took less than ``WARM_BELOW_S`` is repeated on fresh data, and the fastest counts, so
@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import math
 import os
-import resource
 import sys
 import time
 import traceback
@@ -20,6 +20,11 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+
+try:
+    import resource
+except ImportError:  # Windows: the clock alone limits
+    resource = None  # type: ignore[assignment]
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -38,7 +43,10 @@ def timed(adapter: ModuleType, data: object, setting: dict[str, object]) -> tupl
     return R, t, time.perf_counter() - clock, time.process_time() - cpu
 
 
-def main(adapter_name: str, setting_name: str, source: str, target: str) -> None:
+def main(adapter_name: str, setting_name: str, source: str, target: str, limit_s: str) -> None:
+    if resource is not None:  # the kernel ends the process after that much processor time, import and repeats included
+        seconds = math.ceil(float(limit_s))
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     say: dict[str, object] = {"status": "crashed"}
     R = t = np.zeros(0)
     adapter = importlib.import_module(f"peers.adapters.{adapter_name}")
@@ -59,7 +67,8 @@ def main(adapter_name: str, setting_name: str, source: str, target: str) -> None
     except Exception as error:
         traceback.print_exc()
         say |= {"status": "crashed", "message": f"{type(error).__name__}: {error}"}
-    say["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if resource is not None:
+        say["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     part = f"{target}.part.npz"
     np.savez(part, R=R, t=t, say=json.dumps(say))
     os.replace(part, target)

@@ -33,7 +33,8 @@ CONFIDENCE, ABS_PX, X_MEDIAN = 0.5, 50.0, 5.0  # defaults of `humancalib run`
 
 def prepare(scene: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     logging.disable(logging.WARNING)
-    poses = scene["monocular_3d"]
+    rows = scene["monocular_joint"]
+    poses = np.where((rows >= 0)[:, None], scene["monocular_3d"][:, :, rows], np.nan)
     known = np.isfinite(poses).all(-1)
     seen = np.isfinite(scene["xy"]).all(-1)
     return {
