@@ -39,7 +39,9 @@ LEE = {
 OURS = "sc.calibrate"
 
 
-def methods(keypoints: sc.Keypoints2D, rig: sc.Rig, poses: np.ndarray) -> dict[str, Callable[[], tuple]]:
+def methods(
+    keypoints: sc.Keypoints2D, rig: sc.Rig, poses: np.ndarray, chosen: list[str]
+) -> dict[str, Callable[[], tuple]]:
     """Name -> call that returns (R, t)."""
 
     def published(options: dict) -> tuple:
@@ -51,7 +53,7 @@ def methods(keypoints: sc.Keypoints2D, rig: sc.Rig, poses: np.ndarray) -> dict[s
         return out.rig.R, out.rig.t
 
     calls: dict[str, Callable[[], tuple]] = {name: lambda o=o: published(o) for name, o in LEE.items()}
-    return calls | {OURS: ours}
+    return {name: call for name, call in (calls | {OURS: ours}).items() if name in chosen}
 
 
 def measure(call: Callable[[], tuple], true: sc.Rig) -> dict[str, float] | str:
@@ -94,9 +96,8 @@ def rotation(r: list[dict[str, float]]) -> str:
     return f"{np.median([x['median'] for x in r]):.2f} ({max(x['worst'] for x in r):.1f})"
 
 
-def scenes(seeds: int, only: str) -> None:
+def scenes(seeds: int, only: str, names: list[str]) -> None:
     tables: dict[str, list[tuple[str, list[str]]]] = {"rotation": [], "centres": [], "seconds": []}
-    names = [*LEE, OURS]
     for kind, noise in NOISE.items():
         for cameras in (4, 2):
             for frames in (20, 100, 300):
@@ -106,7 +107,7 @@ def scenes(seeds: int, only: str) -> None:
                 runs: dict[str, list] = {name: [] for name in names}
                 for seed in range(seeds):
                     rig, keypoints, poses = synthetic(cameras, frames, noise, seed)
-                    for name, call in methods(keypoints, rig, poses).items():
+                    for name, call in methods(keypoints, rig, poses, names).items():
                         runs[name].append(measure(call, rig))
                 tables["rotation"].append((title, [cell(runs[n], rotation) for n in names]))
                 for key, field, digits in (("centres", "centre", 0), ("seconds", "seconds", 2)):
@@ -128,20 +129,20 @@ def scenes(seeds: int, only: str) -> None:
             row(title, cells)
 
 
-def recording(rig_path: str, keypoint_paths: list[str]) -> None:
+def recording(rig_path: str, keypoint_paths: list[str], names: list[str]) -> None:
     rig = sc.read_rig(rig_path)
     lifter = sc.load_lifter("base")
     print(
         "\nReal recording, against the reference rig: rotation median (worst) deg; centres mm; E_R as printed by the "
     )
     print("published code (angle / sqrt 2), rad; CPU seconds\n")
-    row("keypoints", [*LEE, OURS])
-    row("---", ["---"] * (len(LEE) + 1))
+    row("keypoints", names)
+    row("---", ["---"] * len(names))
     for path in keypoint_paths:
         keypoints = sc.read_keypoints(path)
         poses = lifter.lift(keypoints, rig)
         cells = []
-        for call in methods(keypoints, rig, poses).values():
+        for call in methods(keypoints, rig, poses, names).values():
             r = measure(call, rig)
             if isinstance(r, str):
                 cells.append("refused: " + r.split(".")[0])
@@ -156,17 +157,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", default="", help="scenes whose title contains this")
+    names = [*LEE, OURS]
+    parser.add_argument("--methods", nargs="+", default=names, choices=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--rig", help="reference calibration of a real recording")
     parser.add_argument("--keypoints", nargs="*", default=[], help="its keypoint files")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     rig, keypoints, poses = synthetic(2, 20, {}, 0)
-    for call in methods(keypoints, rig, poses).values():  # warm up
+    for call in methods(keypoints, rig, poses, arguments.methods).values():  # warm up
         measure(call, rig)
     if arguments.seeds:
-        scenes(arguments.seeds, arguments.only)
+        scenes(arguments.seeds, arguments.only, arguments.methods)
     if arguments.rig:
-        recording(arguments.rig, arguments.keypoints)
+        recording(arguments.rig, arguments.keypoints, arguments.methods)
 
 
 if __name__ == "__main__":
