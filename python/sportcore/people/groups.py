@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .pairs import piece_scores
+from .pairs import Geometry, piece_scores
 from .slots import Slots, pieces
 from .types import PeopleTracks
 
@@ -47,8 +47,7 @@ def merge_pieces(score: Floats, n: Floats, conflict: NDArray[np.bool_]) -> list[
         ok = ~conflict & (score > MIN_SUM) & (score > MIN_MEAN * n)
         if not ok.any():
             break
-        i, j = np.unravel_index(int(np.argmax(np.where(ok, score, -np.inf))), score.shape)
-        i, j = int(min(i, j)), int(max(i, j))
+        i, j = sorted(divmod(int(np.argmax(np.where(ok, score, -np.inf))), len(score)))
         groups[i] += groups[j]
         groups[j] = []
         for m in (score, n):
@@ -63,16 +62,16 @@ def merge_pieces(score: Floats, n: Floats, conflict: NDArray[np.bool_]) -> list[
 
 def group_lanes(
     slots: Sequence[Slots],
-    essentials: Mapping[tuple[int, int], Floats],
+    geometry: Mapping[tuple[int, int], Geometry],
     tau_px: Mapping[tuple[int, int], float],
     edges: Ints,
     flip: Ints | None,
-) -> tuple[Ints, list[Ints]]:
+) -> tuple[Ints, list[Floats]]:
     """The same people in all cameras, without saying who is who from window to window.
 
     Args:
         slots: of the C cameras.
-        essentials: (a, b) with a < b -> (3, 3) E of the pairs of cameras that are known.
+        geometry: (a, b) with a < b -> relative pose of the pairs of cameras that are known.
         tau_px: (a, b) -> residual from which on an observation speaks against a pair.
         edges: first frames of the windows.
         flip: permutation that exchanges left and right, or None.
@@ -90,8 +89,8 @@ def group_lanes(
     node_window = np.searchsorted(edges, node_frames[:, 0], side="right") - 1
     rows: list[Ints] = []
     values: list[Floats] = []
-    for (a, b), E in essentials.items():
-        s = piece_scores(E, slots[a], slots[b], cut[a][0], cut[b][0], np.arange(T), tau_px[a, b], flip)
+    for (a, b), known in geometry.items():
+        s = piece_scores(known, slots[a], slots[b], cut[a][0], cut[b][0], np.arange(T), tau_px[a, b], flip)
         rows.append(np.stack([s.a + offset[a], s.b + offset[b]], 1))
         values.append(np.stack([s.score, s.n], 1))
     edge = np.concatenate(rows) if rows else np.zeros((0, 2), np.int64)

@@ -1,9 +1,10 @@
 """Who is who over time: settled in space, where people cannot be in one place.
 
-Once cameras are known, the lanes of :mod:`sportcore.people.groups` are triangulated window by window and linked through
-time by the distance of their joints from where a person was heading. Input tracks that go on over the border between two
-windows speak for the link, but do not decide it: at a crossing they may have changed hands. Afterwards each detection
-of each frame is given to the person whose joints, seen by all cameras and bridged over short gaps, it fits best.
+Once cameras are known, the lanes of :mod:`sportcore.people.groups` are triangulated window by window and linked
+through time by the distance of their joints from where a person was heading. Input tracks that go on over the border
+between two windows speak for the link, but do not decide it: at a crossing they may have changed hands. Afterwards each
+detection of each frame is given to the person whose joints, seen by all cameras and bridged over short gaps, it fits
+best; people are taken apart where they jump or are lost, and linked once more.
 """
 
 from __future__ import annotations
@@ -351,8 +352,8 @@ def stitch(chosen: Ints, points: Floats, bones: Ints, fps: float, max_gap_s: flo
         join(k // N, k % N)
     while alive.sum() > most:  # the same person after a long absence
         like = np.full((N, N), np.inf)
-        for i in np.flatnonzero(alive):
-            for j in np.flatnonzero(alive):
+        for i in np.flatnonzero(alive).tolist():
+            for j in np.flatnonzero(alive).tolist():
                 a, b = parts[i], parts[j]
                 if i < j and min(len(a.time), len(b.time)) > 15 and not len(np.intersect1d(a.time, b.time)):
                     like[i, j] = like[j, i] = _unlike(a, b)
@@ -443,10 +444,10 @@ def reassign(slots: Sequence[Slots], points: Floats, rig: Rig, tau_px: float, fl
         for t in np.flatnonzero(fits.any((0, 2))):
             S = score[:, t]
             if (S > 0).sum(0).max() <= 1 and (S > 0).sum(1).max() <= 1:
-                p, m = np.nonzero(S > 0)
+                who, slot = np.nonzero(S > 0)
             else:
-                p, m = linear_sum_assignment(-S)
-                ok = S[p, m] > 0
-                p, m = p[ok], m[ok]
-            out[p, c, t] = s.track[t, m]
+                who, slot = linear_sum_assignment(-S)
+                ok = S[who, slot] > 0
+                who, slot = who[ok], slot[ok]
+            out[who, c, t] = s.track[t, slot]
     return out

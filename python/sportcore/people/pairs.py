@@ -2,17 +2,20 @@
 
 Two tracks of the same person obey one essential matrix for all time; a wrong pair may obey some matrix for a moment,
 but that one then explains none of the other people. So: a matrix is estimated from one candidate pair of tracks
-(five-point solver in RANSAC, :func:`sportcore._core.estimate_essential`), and judged by what it explains of *all* tracks
-of the two cameras when each piece of a track may choose its partner. The best is estimated again from everything that it
-explained.
+(five-point solver in RANSAC, :func:`sportcore._core.estimate_essential`), and judged by what it explains of *all*
+tracks of the two cameras when each piece of a track may choose its partner. The best is estimated again from everything
+that it explained.
 
 The score of a pair of pieces is the sum over their joint observations of ``1 - (r / tau)^2``, not below -1, with r the
-Sampson distance in px: positive when most of what they show together fits.
+Sampson distance in px: positive when most of what they show together fits. Where monocular 3D is given, each bone adds
+``1 - (angle / 35 deg)^2`` with half the weight, the angle being that between its direction in one camera, turned by the
+relative rotation, and in the other.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +23,7 @@ from numpy.typing import NDArray
 from .. import _core
 from .slots import Slots, pieces
 
-__all__ = ["PairPose", "PieceScores", "essential_of", "find_pair_pose", "piece_scores"]
+__all__ = ["PairPose", "PieceScores", "Geometry", "find_pair_pose", "geometry_of", "piece_scores"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -28,6 +31,7 @@ Ints = NDArray[np.int64]
 MAX_WINDOWS, FRAMES_PER_WINDOW = 60, 4  #: on which a hypothesis is judged
 MAX_HYPOTHESES, CONFIRMED = 30, 2  #: search ends when so many other hypotheses have led to the same
 FIT_FRAMES, FIT_POINTS = 24, 1500
+BONE_ANGLE, BONE_WEIGHT = np.radians(35.0), 0.5  #: of monocular bone directions that no longer agree; per bone
 FLIP_PENALTY = 0.25  #: per joint: what must be gained by exchanging left and right
 
 
@@ -63,9 +67,17 @@ class PieceScores:
     n: Ints
 
 
-def essential_of(R: Floats, t: Floats) -> Floats:
-    """[t]x R."""
-    return np.array([[0, -t[2], t[1]], [t[2], 0, -t[0]], [-t[1], t[0], 0]]) @ R
+class Geometry(NamedTuple):
+    """Relative pose of two cameras as the scores need it: E (3, 3) and R (3, 3)."""
+
+    E: Floats
+    R: Floats
+
+
+def geometry_of(R: Floats, t: Floats) -> Geometry:
+    """E = [t]x R, and R."""
+    R, t = np.asarray(R), np.asarray(t)
+    return Geometry(np.array([[0, -t[2], t[1]], [t[2], 0, -t[0]], [-t[1], t[0], 0]]) @ R, R)
 
 
 def residuals(E: Floats, x1: Floats, x2: Floats, f1: float, f2: float) -> Floats:
@@ -80,12 +92,12 @@ def residuals(E: Floats, x1: Floats, x2: Floats, f1: float, f2: float) -> Floats
 
 
 def frame_scores(
-    E: Floats, a: Slots, b: Slots, frames: Ints, tau: float, flip: Ints | None
+    geometry: Geometry, a: Slots, b: Slots, frames: Ints, tau: float, flip: Ints | None
 ) -> tuple[Floats, NDArray[np.int64]]:
     """(F, M1, M2) score and number of shared observations in each frame."""
 
     def one(other: Floats) -> tuple[Floats, NDArray[np.int64]]:
-        r = residuals(E, a.xn[frames], other, a.focal, b.focal)
+        r = residuals(geometry.E, a.xn[frames], other, a.focal, b.focal)
         seen = np.isfinite(r)
         s = np.where(seen, np.maximum(1 - (r / tau) ** 2, -1.0), 0.0)
         return s.sum(-1), seen.sum(-1)
@@ -95,11 +107,15 @@ def frame_scores(
         if flip is not None:
             turned, m = one(b.xn[frames][:, :, flip])
             score = np.maximum(score, turned - FLIP_PENALTY * m)
+        if a.bones is not None and b.bones is not None:
+            cosine = np.einsum("fmki,fnki->fmnk", a.bones[frames] @ geometry.R.T, b.bones[frames])
+            agree = np.maximum(1 - (np.arccos(np.clip(cosine, -1, 1)) / BONE_ANGLE) ** 2, -1.0)
+            score = score + BONE_WEIGHT * np.where(np.isfinite(cosine), agree, 0.0).sum(-1)
     return score, n
 
 
 def piece_scores(
-    E: Floats, a: Slots, b: Slots, pa: Ints, pb: Ints, frames: Ints, tau: float, flip: Ints | None = None
+    geometry: Geometry, a: Slots, b: Slots, pa: Ints, pb: Ints, frames: Ints, tau: float, flip: Ints | None = None
 ) -> PieceScores:
     """Scores of all pairs of pieces that share a frame. pa, pb: (T, M) piece of each slot, -1 where empty."""
     rows, scores, counts = [], [], []
@@ -107,7 +123,7 @@ def piece_scores(
     for part in np.array_split(frames, max(1, len(frames) // 512)):
         if not len(part) or not pa.shape[1] or not pb.shape[1]:
             continue
-        score, n = frame_scores(E, a, b, part, tau, flip)
+        score, n = frame_scores(geometry, a, b, part, tau, flip)
         A, B = np.broadcast_arrays(pa[part][:, :, None], pb[part][:, None])
         ok = (A >= 0) & (B >= 0) & (n > 0)
         rows.append(A[ok] * width + B[ok])
@@ -117,7 +133,7 @@ def piece_scores(
         none = np.zeros(0, np.int64)
         return PieceScores(none, none, np.zeros(0), none)
     code, where = np.unique(np.concatenate(rows), return_inverse=True)
-    total = np.bincount(where, np.concatenate(scores), len(code))
+    total = np.asarray(np.bincount(where, np.concatenate(scores), len(code)), np.float64)
     count = np.bincount(where, np.concatenate(counts), len(code)).astype(np.int64)
     return PieceScores(code // width, code % width, total, count)
 
@@ -165,7 +181,7 @@ def find_pair_pose(
         tried += 1
         before, last = best, 0.0
         for _ in range(3):
-            scores = piece_scores(essential_of(found["R"], found["t"]), a, b, pa, pb, frames, limit_px, flip)
+            scores = piece_scores(geometry_of(found["R"], found["t"]), a, b, pa, pb, frames, limit_px, flip)
             total, chosen = _mutual(scores)
             better = best is None or total > best[0]
             last = max(last, total)
@@ -189,7 +205,7 @@ def find_pair_pose(
     x1, x2 = _points(a, b, pa, pb, frames, scores, chosen)
     if len(x1) < 30:
         return None
-    E = essential_of(found["R"], found["t"])
+    E = geometry_of(found["R"], found["t"]).E
     r = residuals(E, x1[None, None], x2[None, None], a.focal, b.focal).ravel()
     inlier = r < limit_px
     sigma = 1.4826 * float(np.median(r[inlier])) if inlier.any() else limit_px

@@ -7,13 +7,16 @@ to another one in the image.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..cameras.anthropometry import calibration_joints
+from ..errors import InputError
 from ..points3d import unproject_points
+from ..skeletons import H36M17
 from ..types import Rig
 from .types import PeopleTracks
 
@@ -39,6 +42,7 @@ class Slots:
         size: (T, M) extent of the body in the image, px.
         focal: focal length, px.
         joints: indices of the J joints in the skeleton.
+        bones: (T, M, 16, 3) unit bone directions in the frame of the camera, from monocular 3D; None without.
     """
 
     px: Floats
@@ -48,13 +52,22 @@ class Slots:
     size: Floats
     focal: float
     joints: list[int]
+    bones: Floats | None = None
 
 
-def pack(tracks: PeopleTracks, rig: Rig, min_score: float) -> list[Slots]:
-    """The tracks of all cameras by frame."""
+def pack(
+    tracks: PeopleTracks, rig: Rig, min_score: float, monocular_3d: Sequence[Sequence[ArrayLike]] | None = None
+) -> list[Slots]:
+    """The tracks of all cameras by frame.
+
+    Raises:
+        InputError: monocular poses that do not belong to the tracks.
+    """
     joints = calibration_joints(tracks.skeleton)
     out = []
-    for camera, xys, scores in zip(rig, tracks.xy, tracks.score, strict=True):
+    if monocular_3d is not None and [len(m) for m in monocular_3d] != [len(x) for x in tracks.xy]:
+        raise InputError("monocular_3d must have one array for each track of each camera.")
+    for c, (camera, xys, scores) in enumerate(zip(rig, tracks.xy, tracks.score, strict=True)):
         T, J = tracks.n_frames, len(joints)
         present = np.zeros((len(xys), T), bool)
         for k, s in enumerate(scores):
@@ -77,8 +90,25 @@ def pack(tracks: PeopleTracks, rig: Rig, min_score: float) -> list[Slots]:
             high = np.where(np.isfinite(px), px, -np.inf).max(2)
             size = np.where(track >= 0, (high - low).max(-1), np.nan)
         focal = 0.5 * float(camera.K[0, 0] + camera.K[1, 1])
-        out.append(Slots(px, xn, weight, track, size, focal, joints))
+        bones = None
+        if monocular_3d is not None:
+            bones = np.full((T, most, len(H36M17.bone_indices), 3), np.nan)
+            for k, pose in enumerate(monocular_3d[c]):
+                t, m = np.nonzero(track == k)
+                bones[t, m] = _bones(pose, T, f"camera {camera.name!r}, track {k}")[t]
+        out.append(Slots(px, xn, weight, track, size, focal, joints, bones))
     return out
+
+
+def _bones(pose: ArrayLike, frames: int, who: str) -> Floats:
+    """(T, 16, 3) unit directions of the bones of (T, 17, 3) Human3.6M poses."""
+    x = np.asarray(pose, np.float64)
+    if x.shape != (frames, 17, 3):
+        raise InputError(f"monocular_3d of {who} is {x.shape}, expected {(frames, 17, 3)}.")
+    a, b = H36M17.bone_indices.T
+    d = x[:, b] - x[:, a]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(d / np.linalg.norm(d, axis=-1, keepdims=True))
 
 
 def close_frames(slots: Slots) -> NDArray[np.bool_]:

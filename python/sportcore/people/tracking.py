@@ -1,8 +1,8 @@
 """From unordered detections to tracks inside one camera, cut rather than wrong.
 
-From frame to frame, detections are given to tracks by the mean distance of their joints from where the track was heading,
-in units of the body's size (Hungarian assignment). Where another pairing is nearly as good, nobody can say who is who:
-the tracks end and new ones begin. :func:`sportcore.people.associate_people` puts the parts together again, in space.
+From frame to frame, detections are given to tracks by the mean distance of their joints from where the track was
+heading, in units of the body's size (Hungarian assignment). Where another pairing is nearly as good, nobody can say who
+is who: the tracks end and new ones begin. :func:`sportcore.people.associate_people` puts the parts together, in space.
 """
 
 from __future__ import annotations

@@ -204,8 +204,8 @@ class PeopleAssociation:
         keypoints: P :class:`Keypoints2D`, the same observations.
         points: P :class:`Points3D`, each person's joints in the frame of ``rig``.
         calibration: cameras from all people jointly; None after :func:`match_to_rig`. Its points are those of all
-            people one after the other: frame ``p T + t`` is frame t of person p; behind those who were kept come those
-            who were seen well but left out.
+            people one after the other: frame ``p T + t`` is frame t of person p; where a camera shows hardly anybody
+            who is kept, others who were seen well come behind.
         rig: the cameras.
         discarded: input tracks of which nothing was kept, and why.
         split_tracks: (camera, track, people) of input tracks that changed from one person to another.

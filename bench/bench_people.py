@@ -1,0 +1,176 @@
+"""Several people who cross: association and calibration on synthetic scenes; prints the tables of docs/people.md.
+
+    python bench/bench_people.py [--seeds 5] [--quick]
+
+Two to four athletes on concentric laps in both directions, one or two bystanders, 300 frames at 25 fps, 2 px noise
+(correlated over time), 5 % outliers, 10 % missing joints, joints and people hidden behind others, tracks broken (30 %)
+and identities exchanged (50 %) where people meet in an image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+import sportcore as sc
+from sportcore.people import PeopleAssociation, PeopleOptions, PeopleTracks, associate_people, track_people
+from sportcore.synthetic import ring_cameras
+from sportcore.synthetic.crowd import Crowd, CrowdTracks, crowd, mixed_tracks
+from sportcore.synthetic.scene import project_truth
+
+FPS, FRAMES = 25.0, 300
+
+
+def scene(people: int, cameras: int, seed: int) -> tuple[Crowd, sc.Rig, CrowdTracks]:
+    """A crowd with 1 (even seeds) or 2 bystanders, the first seen by one camera only."""
+    s = crowd(people, FRAMES, FPS, seed, bystanders=1 + seed % 2)
+    rig = ring_cameras(cameras, seed)
+    inside = []
+    for camera in rig:
+        uv, depth = project_truth(s.bystanders_m[0, 0], camera)
+        w, h = camera.image_size
+        inside.append(((uv > 0) & (uv < [w, h])).all(-1).sum() * (depth.min() > 0))
+    only: list[Sequence[int] | None] = [[int(np.argmax(inside))]] + [None] * (len(s.bystanders_m) - 1)
+    return s, rig, mixed_tracks(s, rig, seed, bystander_cameras=only)
+
+
+def identity_shares(truth: Sequence[Sequence[np.ndarray]], a: PeopleAssociation, people: int) -> dict[str, float]:
+    """Right, wrong and missed person-camera-frames, of those in which two cameras or more show the athlete."""
+    C, T = a.track.shape[1:]
+    visible = np.zeros((people, C, T), bool)
+    given = np.full((a.n_people, C, T), -1)
+    for c in range(C):
+        who = np.stack(truth[c])
+        for p in range(people):
+            visible[p, c] = (who == p).any(0)
+        k = a.track[:, c]
+        given[:, c] = np.where(k >= 0, who[np.maximum(k, 0), np.arange(T)], -1)
+    shared = visible & (visible.sum(1) >= 2)[:, None]
+    table = np.array([[((given[i] == p) & shared[p]).sum() for p in range(people)] for i in range(a.n_people)])
+    i, p = linear_sum_assignment(-table)
+    right = int(table[i, p].sum())
+    total = int(shared.sum())
+    taken = sum(int(((given == q).any(0) & shared[q]).sum()) for q in range(people))
+    return {
+        "right": right / total, "wrong": (taken - right) / total, "missed": 1 - taken / total,
+    }  # fmt: skip
+
+
+def camera_errors(rig: sc.Rig, true: sc.Rig) -> tuple[float, float]:
+    """Worst relative rotation (degrees), and RMS of the camera centres after a similarity, % of their mean radius."""
+    worst = 0.0
+    for i in range(len(rig)):
+        for j in range(i):
+            d = rig.R[i] @ rig.R[j].T @ (true.R[i] @ true.R[j].T).T
+            axis = np.array([d[2, 1] - d[1, 2], d[0, 2] - d[2, 0], d[1, 0] - d[0, 1]]) / 2
+            worst = max(worst, float(np.degrees(np.arctan2(np.linalg.norm(axis), (np.trace(d) - 1) / 2))))
+    if len(rig) < 3:
+        return worst, float("nan")
+    A, B = rig.centers_world, true.centers_world
+    a, b = A - A.mean(0), B - B.mean(0)
+    U, S, Vt = np.linalg.svd(b.T @ a)
+    D = np.diag([1, 1, np.sign(np.linalg.det(U @ Vt))])
+    moved = np.trace(np.diag(S) @ D) / (a**2).sum() * a @ (U @ D @ Vt).T
+    return worst, float(100 * np.sqrt(((moved - b) ** 2).sum(1).mean()) / np.linalg.norm(b, axis=1).mean())
+
+
+def alone(m: CrowdTracks, rig: sc.Rig, person: int) -> sc.Calibration:
+    """The calibration of one athlete whose observations were sorted out by the truth."""
+    C = len(rig)
+    xy, score = np.full((C, FRAMES, 17, 2), np.nan), np.zeros((C, FRAMES, 17))
+    for c in range(C):
+        for x, s, who in zip(m.xy[c], m.score[c], m.truth[c], strict=True):
+            xy[c, who == person], score[c, who == person] = x[who == person], s[who == person]
+    return sc.calibrate(sc.Keypoints2D(xy, score, "h36m17", fps=FPS, names=rig.names), rig)
+
+
+def detected(m: CrowdTracks, cameras: int, seed: int) -> tuple[list, list, list]:
+    """Tracks of track_people from unordered detections, and who they are."""
+    xys, scores, truths = [], [], []
+    for c in range(cameras):
+        x, s = track_people(m.frames(c, seed))
+        where = {}
+        for k, who in enumerate(m.truth[c]):
+            for t in np.flatnonzero(who >= 0):
+                where[int(t), np.nansum(m.xy[c][k][t])] = int(who[t])
+        truth = []
+        for one in x:
+            seen = np.isfinite(one[..., 0]).any(1)
+            truth.append(
+                np.array([where.get((t, np.nansum(one[t])), -1) if seen[t] else -1 for t in range(FRAMES)], np.int64)
+            )
+        xys.append(x)
+        scores.append(s)
+        truths.append(truth)
+    return xys, scores, truths
+
+
+def run(people: int, cameras: int, seed: int, own_tracker: bool = False) -> dict[str, float]:
+    s, rig, m = scene(people, cameras, seed)
+    xy, score, truth = detected(m, cameras, seed) if own_tracker else (m.xy, m.score, m.truth)
+    tracks = PeopleTracks(xy, score, "h36m17", rig.names, FPS, np.array([c.image_size for c in rig]))
+    start = time.process_time()
+    a = associate_people(tracks, rig, PeopleOptions())
+    seconds = time.process_time() - start
+    out = identity_shares(truth, a, people)
+    out["rot"], out["centre"] = camera_errors(a.rig, rig)
+    out["extra"] = a.n_people - people
+    out["exchanges"], out["tracks"] = m.exchanges, sum(map(len, xy))
+    out["seconds"] = seconds
+    single = [camera_errors(alone(m, rig, p).rig, rig) for p in range(people)]
+    out["rot1"], out["centre1"] = (float(v) for v in np.median(single, axis=0))
+    return out
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="one small scene")
+    parser.add_argument("--output", type=Path, help="write the table here too")
+    given = parser.parse_args(arguments)
+    cases = [
+        (people, cameras, own)
+        for cameras, own in ((4, False), (4, True), (2, False), (8, False))
+        for people in (2, 3, 4)
+    ]
+    if given.quick:
+        cases = [(2, 4, False)]
+    lines = [
+        "| tracks | people | cameras | tracks, exchanges | right (worst) % | wrong (worst) % | missed % | too many "
+        "| rotation ° | centres % | one person: rotation ° | centres % | CPU s |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for people, cameras, own in cases:
+        rows = []
+        for seed in range(given.seeds):
+            try:
+                rows.append(run(people, cameras, seed, own))
+            except sc.SportcoreError as error:
+                print(f"{people} people, {cameras} cameras, seed {seed}: {error}", file=sys.stderr)
+        if not rows:
+            continue
+        v = {k: np.array([r[k] for r in rows]) for k in rows[0]}
+        failed = f" ({given.seeds - len(rows)} failed)" if len(rows) < given.seeds else ""
+        lines.append(
+            f"| {'track_people' if own else 'mixed'}{failed} | {people} | {cameras} | {np.median(v['tracks']):.0f}, "
+            f"{np.median(v['exchanges']):.0f} | {100 * v['right'].mean():.2f} ({100 * v['right'].min():.2f}) "
+            f"| {100 * v['wrong'].mean():.2f} ({100 * v['wrong'].max():.2f}) | {100 * v['missed'].mean():.2f} "
+            f"| {int(v['extra'].clip(0).sum())} of {len(rows)} | {np.median(v['rot']):.3f} ({v['rot'].max():.3f}) "
+            f"| {np.median(v['centre']):.2f} | {np.median(v['rot1']):.3f} ({v['rot1'].max():.3f}) "
+            f"| {np.median(v['centre1']):.2f} | {np.median(v['seconds']):.1f} |"
+        )
+        print(lines[-1], flush=True)
+        if given.output:
+            given.output.write_text("\n".join(lines) + "\n")
+    print("\n".join(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
