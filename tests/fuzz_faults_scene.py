@@ -66,9 +66,10 @@ def points_at_infinity(case, rng):
 def with_camera(case: Case, rng: np.random.Generator, change: Callable[[sc.Camera], dict[str, Any]]) -> Case:
     """Change one camera or all, when the rig is built inside the judged call."""
     which = range(len(case.rig)) if rng.random() < 0.5 else [int(rng.integers(len(case.rig)))]
-    rig = case.rig
+    before = case.lenses
 
     def build() -> sc.Rig:
+        rig = case.rig if before is None else before()
         return sc.Rig(tuple(c.replace(**change(c)) if i in which else c for i, c in enumerate(rig)))
 
     return replace(case, lenses=build)

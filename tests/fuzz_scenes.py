@@ -6,7 +6,6 @@ result graded "good" is right wherever the truth is known; nothing given is chan
 
 from __future__ import annotations
 
-import gc
 import json
 import resource
 import time
@@ -76,7 +75,6 @@ def judged(
 ) -> tuple[Any, SportcoreError | None, Verdict]:
     """Run a call and hold it against the promises that every call keeps. ``given`` must not change."""
     before = [(a, a.tobytes()) for g in given for a in arrays_of(g) if a.dtype != object]
-    gc.collect()
     memory, cpu = memory_mb(), time.process_time()
     violations: list[str] = []
     result, error = None, None
@@ -145,7 +143,7 @@ def judge_calibration(case: Case) -> Verdict:
     if case.truth is not None and len(case.truth) == len(cal.rig) and not case.never_good:
         error_deg = rotation_error_deg(cal.rig, case.truth)
         sigma = report.rotation_sigma_deg
-        bound = 0.5 + 3 * (np.sqrt(2) * float(np.max(sigma)) if sigma is not None else 0.0)
+        bound = 1.0 + 3 * (np.sqrt(2) * float(np.max(sigma)) if sigma is not None else 0.0)
         verdict.error_deg = error_deg
         if report.grade == "good" and not error_deg <= bound:
             verdict.violations.append(f"graded good, but {error_deg:.2f} degrees off (bound {bound:.2f})")
