@@ -33,7 +33,7 @@ METHODS = (
     Method("sportcore-lifter", "sportcore, with monocular 3D", "ours", "lifter", ours=True),
     Method("sportcore-lee2022", "sportcore, method of Lee et al. 2022", "ours", "lee2022", ours=True),
     Method("humancalib", "humancalib", "humancalib"),
-    Method("humancalib-best", "humancalib, 300 frames", "humancalib", "best"),
+    Method("humancalib-best", "humancalib, 300 frames", "humancalib", "best", most_seeds=1),
     Method("caliscope", "caliscope", "caliscope"),
     Method("caliscope-best", "caliscope, robust to the end", "caliscope", "best"),
     Method("pycolmap", "pycolmap, Cauchy 6 px", "pycolmap", from_truth=True),

@@ -241,7 +241,8 @@ def page_text(result: dict[str, Any]) -> str:
     load = f"load average {number(min(loads))} to {number(max(loads))}" if loads else ""
     head = (
         f"{machine['cpu']}, {machine['cores']} cores ({load}); {versions}; {options['seeds']} scenes of each kind, "
-        f"{options['jobs']} process(es) at a time, {options['time_limit_s']:.0f} processor seconds each. {result['note']}"
+        f"{options['jobs']} process(es) at a time, {options['time_limit_s']:.0f} processor seconds each. "
+        + result["note"]
     )
     when = sorted(r["when"] for r in result["runs"] if "when" in r)
     if when:
