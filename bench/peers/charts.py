@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from sportcore.report.markup import esc
 from sportcore.report.svg import Chart
 
 # Colours that stay apart in print and for colour-blind readers; the classes are those of the report's charts.
@@ -63,7 +62,7 @@ def cost_chart(curves: Mapping[int, Sequence[tuple[int, float]]], goal_s: float,
     seconds = [s for curve in curves.values() for _, s in curve]
     x_range, y_range = _range(frames), _range([*seconds, goal_s])
     chart = Chart(
-        x_range, y_range, width=720, height=360, margins=(60, 90, 18, 46), x_label="frames of the recording",
+        x_range, y_range, width=720, height=360, margins=(60, 14, 90, 46), x_label="frames of the recording",
         y_label="processor seconds of sc.calibrate", label="Processor time of a calibration against frames",
         x_ticks=ticks(*x_range), y_ticks=ticks(*y_range),
     )  # fmt: skip
@@ -80,18 +79,28 @@ def cost_chart(curves: Mapping[int, Sequence[tuple[int, float]]], goal_s: float,
 def accuracy_chart(places: Sequence[tuple[str, float, float, str]], title: str, path: Path) -> None:
     """Rotation error against time, a dot per method: (label, seconds, degrees, colour class)."""
     x_range, y_range = _range([p[1] for p in places]), _range([p[2] for p in places])
-    x_range = (x_range[0], x_range[1] + 0.5)
     chart = Chart(
-        x_range, y_range, width=720, height=360, margins=(60, 20, 18, 46), x_label="processor seconds of the call",
+        x_range, y_range, width=720, height=360, margins=(60, 14, 20, 46), x_label="processor seconds of the call",
         y_label="relative rotation error, degrees", label=title, x_ticks=ticks(*x_range), y_ticks=ticks(*y_range),
     )  # fmt: skip
-    taken: list[tuple[float, float]] = []
-    for label, seconds, degrees, css in sorted(places, key=lambda p: -p[2]):
+    at = [(chart.sx(float(np.log10(p[1]))), chart.sy(float(np.log10(p[2])))) for p in places]
+    taken = [(x - 6, x + 6, y) for x, y in at]  # left, right and height of dots and labels so far, px
+    for (label, seconds, degrees, css), (px, py) in sorted(zip(places, at, strict=True), key=lambda p: p[1][1]):
         x, y = float(np.log10(seconds)), float(np.log10(degrees))
         chart.dot(x, y, css, tip=f"{label}: {degrees:.3f} degrees, {seconds:.2f} s", radius=5)
-        dy = 4.0
-        while any(abs(chart.sx(x) - a) < 190 and abs(chart.sy(y) + dy - b) < 13 for a, b in taken):
-            dy += 13
-        taken.append((chart.sx(x), chart.sy(y) + dy))
-        chart.text(x, y, esc(label), dx=9, dy=dy)
+        wide = 6.8 * len(label)
+        spots = [(side, dy) for dy in (0, -12, 12, -24, 24, -36) for side in (1, -1)]
+        for side, dy in spots:
+            left = px + 9 if side > 0 else px - 9 - wide
+            clear = all(
+                b < left or left + wide < a or abs(py + dy - h) > 11
+                for a, b, h in taken
+                if (a + b) / 2 != px or h != py
+            )
+            if clear and chart.x0 < left and left + wide < chart.width and chart.y0 < py + dy < chart.y1 - 4:
+                break
+        else:
+            side, dy, left = 1, 0, px + 9
+        taken.append((left, left + wide, py + dy))
+        chart.text(x, y, label, anchor="start" if side > 0 else "end", dx=9 * side, dy=dy + 4)
     path.write_text(stand_alone(chart), encoding="utf-8")
