@@ -59,6 +59,7 @@ def identity_shares(truth: Sequence[Sequence[np.ndarray]], a: PeopleAssociation,
     taken = sum(int(((given == q).any(0) & shared[q]).sum()) for q in range(people))
     return {
         "right": right / total, "wrong": (taken - right) / total, "missed": 1 - taken / total,
+        "bystanders": float((given >= people).sum() / total),
     }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from ..points3d import TriangulateOptions, triangulate
 from ..types import Calibration, Keypoints2D, Points3D, Rig
 from .groups import gather, group_lanes, window_edges
 from .identities import lane_points, link_lanes, reassign, relink, stitch
-from .pairs import PairPose, find_pair_pose, geometry_of
+from .pairs import PairPose, consistent_pairs, find_pair_pose, geometry_of
 from .scale import scale_calibration, scale_from_heights
 from .slots import Slots, pack
 from .types import DiscardedTrack, PeopleAssociation, PeopleOptions, PeopleTracks
@@ -31,7 +31,7 @@ Progress = Callable[[int, int, str], None]
 _log = logging.getLogger(__name__)
 
 MIN_PAIR_SHARE, MIN_PAIR_POINTS = 0.12, 60
-MAX_CLOSURE_DEG = 15.0
+LITTLE = 0.4  #: of what the cameras show, and of the frames
 SHORT_S = 0.2
 MIN_CAMERA_FRAMES = 20  #: of people who are kept, shared with another camera
 MOST_START_FRAMES = 6000  #: of all lanes together, for the first calibration
@@ -90,6 +90,7 @@ def associate_people(
         raise DegenerateError(
             "Nobody was seen by two cameras long enough.", "Check synchronisation and intrinsics, or lower min_share."
         )
+    work.check_support(people, keep)
     calibration = work.calibrate(people[_useful(people, keep, reasons)], final=True)
     return work.result(people, keep, reasons, fit, calibration.rig, calibration, pairs)
 
@@ -128,6 +129,7 @@ def match_to_rig(
             "Nobody was seen by two cameras long enough.",
             "Check that the rig belongs to these videos and that they are synchronised, or lower min_share.",
         )
+    work.check_support(people, keep)
     return work.result(people, keep, reasons, fit, work.rig, None, [])
 
 
@@ -202,6 +204,7 @@ class _Work:
         self.bones = np.array(bones or [(0, 1)], np.int64)
         self.warnings: list[str] = []
         self.seconds: dict[str, float] = {}
+        self.info: dict[str, Any] = {}
         self._clock, self._running = time.perf_counter(), ""
 
     def step(self, message: str) -> None:
@@ -231,7 +234,7 @@ class _Work:
                 "No two cameras have tracks that fit together.",
                 "Check that the videos are synchronised, show the same people, and that the intrinsics are theirs.",
             )
-        return _consistent(found)
+        return consistent_pairs(found)
 
     def need_lanes(self, lanes: Ints) -> None:
         """Every camera must have a part in something."""
@@ -258,7 +261,12 @@ class _Work:
         wanted = self.options.calibrate
         if not final:
             wanted = dataclasses.replace(wanted, force=True, known_bone=None)
-        calibration = calibrate(keypoints, self.rig, wanted)
+        try:
+            calibration = calibrate(keypoints, self.rig, wanted)
+        except np.linalg.LinAlgError as error:
+            raise DegenerateError(
+                "What the cameras share of these people is no body that moves.", "Check the tracks."
+            ) from error
         self.seconds["calibrations"] = self.seconds.get("calibrations", 0) + 1
         return calibration
 
@@ -331,6 +339,25 @@ class _Work:
             reasons[p] = "too many people"
         return np.array(order[: o.max_people], np.int64), reasons
 
+    def check_support(self, people: Ints, keep: Ints) -> None:
+        """Doubt an association that explains little of what the cameras show.
+
+        Raises:
+            DegenerateError: most is left unexplained, and nobody was seen for long; unless ``force`` is set.
+        """
+        shown = sum(int((s.track >= 0).sum()) for s in self.slots)
+        together = (people >= 0) & ((people >= 0).sum(1) >= 2)[:, None]
+        explained = float(together.sum()) / max(shown, 1)
+        several = np.sum([(s.track >= 0).any(1) for s in self.slots], axis=0) >= 2
+        longest = max(float(together[p].any(0).sum()) / max(int(several.sum()), 1) for p in keep)
+        self.info["explained"] = round(explained, 3)
+        if explained < LITTLE:
+            said = f"Only {100 * explained:.0f} % of the detections fit somebody whom another camera shows"
+            remedy = "Check that the videos are synchronised, show the same people, and that the intrinsics are theirs."
+            if longest < LITTLE and not self.options.calibrate.force:
+                raise DegenerateError(f"{said}, and nobody was followed for long.", remedy)
+            self.warnings.append(f"{said}. {remedy} People whom one camera shows alone count here too.")
+
     # ---- result ------------------------------------------------------------------------------------------------------
 
     def result(
@@ -356,7 +383,7 @@ class _Work:
         else:
             all_points = calibration.points
         points = [_slice(all_points, p * T, (p + 1) * T) for p in range(len(people))]
-        info: dict[str, Any] = {}
+        info: dict[str, Any] = dict(self.info)
         heights = o.heights_m
         if heights is None and o.calibrate.height_m is not None and o.calibrate.known_camera_distance_m is None:
             heights = {p: o.calibrate.height_m for p in range(len(points))} if o.calibrate.known_bone is None else None
@@ -431,28 +458,6 @@ def _match(tracks: PeopleTracks, rig: Rig) -> Rig:
         return Rig(tuple(c.replace(name=n) for c, n in zip(rig, names, strict=True)))
     missing = [n for n in names if n not in rig.names]
     raise InputError(f"No camera for {', '.join(missing)}.", f"The rig has {', '.join(rig.names)}.")
-
-
-def _consistent(pairs: list[PairPose]) -> list[PairPose]:
-    """Leave out pairs whose rotation contradicts the way around over a third camera, the worst first."""
-    pairs = list(pairs)
-    while True:
-        R = {p.cameras: p.R for p in pairs} | {p.cameras[::-1]: p.R.T for p in pairs}
-        votes = {p.cameras: [0, 0] for p in pairs}
-        cameras = sorted({c for p in pairs for c in p.cameras})
-        for p in pairs:
-            a, b = p.cameras
-            for c in cameras:
-                if c in (a, b) or (a, c) not in R or (c, b) not in R:
-                    continue
-                loop = R[c, b] @ R[a, c] @ p.R.T
-                angle = np.degrees(np.arccos(np.clip((np.trace(loop) - 1) / 2, -1, 1)))
-                votes[a, b][int(angle > MAX_CLOSURE_DEG)] += 1
-        bad = [p for p in pairs if votes[p.cameras][1] > votes[p.cameras][0]]
-        if not bad:
-            return pairs
-        worst = max(bad, key=lambda p: (votes[p.cameras][1] - votes[p.cameras][0], -p.share))
-        pairs.remove(worst)
 
 
 def _joined(chosen: Ints) -> Ints:

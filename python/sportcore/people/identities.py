@@ -259,7 +259,7 @@ class _Fragment:
         known = np.isfinite(d).sum(0) >= 8
         self.size = np.full(d.shape[1], np.nan)
         if known.any():
-            self.size[known] = np.log(np.nanmedian(d[:, known], axis=0))
+            self.size[known] = np.log(np.maximum(np.nanmedian(d[:, known], axis=0), 1e-6))
 
 
 def _middle_of(points: Floats, owner: Ints, frames: Ints) -> Floats:

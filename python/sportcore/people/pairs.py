@@ -23,13 +23,14 @@ from numpy.typing import NDArray
 from .. import _core
 from .slots import Slots, pieces
 
-__all__ = ["PairPose", "PieceScores", "Geometry", "find_pair_pose", "geometry_of", "piece_scores"]
+__all__ = ["Geometry", "PairPose", "PieceScores", "consistent_pairs", "find_pair_pose", "geometry_of", "piece_scores"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 MAX_WINDOWS, FRAMES_PER_WINDOW = 60, 4  #: on which a hypothesis is judged
 MAX_HYPOTHESES, CONFIRMED = 30, 2  #: search ends when so many other hypotheses have led to the same
+MAX_CLOSURE_DEG = 15.0  #: of the rotations around three cameras
 FIT_FRAMES, FIT_POINTS = 24, 1500
 BONE_ANGLE, BONE_WEIGHT = np.radians(35.0), 0.5  #: of monocular bone directions that no longer agree; per bone
 FLIP_PENALTY = 0.25  #: per joint: what must be gained by exchanging left and right
@@ -213,6 +214,28 @@ def find_pair_pose(
         cameras, np.asarray(found["R"]), np.asarray(found["t"]), total / possible, sigma,
         float(found["median_parallax_rad"]), int(inlier.sum()),
     )  # fmt: skip
+
+
+def consistent_pairs(pairs: list[PairPose]) -> list[PairPose]:
+    """Leave out pairs whose rotation contradicts the way around over a third camera, the worst first."""
+    pairs = list(pairs)
+    while True:
+        R = {p.cameras: p.R for p in pairs} | {p.cameras[::-1]: p.R.T for p in pairs}
+        votes = {p.cameras: [0, 0] for p in pairs}
+        cameras = sorted({c for p in pairs for c in p.cameras})
+        for p in pairs:
+            a, b = p.cameras
+            for c in cameras:
+                if c in (a, b) or (a, c) not in R or (c, b) not in R:
+                    continue
+                loop = R[c, b] @ R[a, c] @ p.R.T
+                angle = np.degrees(np.arccos(np.clip((np.trace(loop) - 1) / 2, -1, 1)))
+                votes[a, b][int(angle > MAX_CLOSURE_DEG)] += 1
+        bad = [p for p in pairs if votes[p.cameras][1] > votes[p.cameras][0]]
+        if not bad:
+            return pairs
+        worst = max(bad, key=lambda p: (votes[p.cameras][1] - votes[p.cameras][0], -p.share))
+        pairs.remove(worst)
 
 
 def _spread(values: Ints, most: int) -> Ints:
