@@ -45,6 +45,33 @@ Exit status: 0 the result is usable, 3 it was computed but should not be trusted
 """
 
 
+_CALIBRATE_EPILOG = """\
+FOLDER holds one video per camera (or a folder `videos` that does); the file name is the camera's name. Film one athlete
+who walks or plays through the whole field of view for ten seconds or more: docs/calibrate.md has a picture.
+
+    sportcore calibrate FOLDER --height 1.78                    the stature gives the metres
+    sportcore calibrate FOLDER --set cameras.fov_deg=68         lenses: the horizontal angle of view of all cameras
+    sportcore calibrate FOLDER --set calibrate.refine_focal=shared      ... or let the motion find it
+
+Lenses that are known exactly come from a calibration file beside the videos (Pose2Sim, Qualisys, Vicon, OpenCV ...).
+Writes FOLDER/sportcore/Calib.toml, which Pose2Sim reads as well. What is known of the session can stand in
+FOLDER/session.toml instead of the command line. The same command again goes on where it was stopped.
+
+Exit status: 0 the cameras can be used, 3 they were computed but should not be trusted, 2 they could not be computed.
+"""
+
+_SYNC_EPILOG = """\
+FOLDER holds one video per camera (or a folder `videos` that does). The lateness of each camera against the first is
+measured from the athlete's motion and corrected where it is clear; what is not clear is left as it is and said.
+
+    sportcore sync FOLDER --set sync.offsets.cam02=0.25     cam02 looks 0.25 s later than the first: as you know it
+    sportcore sync FOLDER --set sync.trim=true              videos of different lengths: keep what they have in common
+    sportcore sync FOLDER --set sync.resample=true          cameras with different frame rates
+
+Exit status: 0 the cameras are on one time base, 2 they could not be brought there.
+"""
+
+
 def _value(text: str) -> Any:
     """A value as TOML would read it; anything else is a string."""
     if sys.version_info >= (3, 11):
@@ -113,8 +140,9 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--until", metavar="STAGE", help="stop after this stage")
     _session_options(p)
     for verb, text in _STAGE_HELP.items():
+        epilog = {"calibrate": _CALIBRATE_EPILOG, "sync": _SYNC_EPILOG}.get(verb, _RUN_EPILOG)
         p = sub.add_parser(
-            verb, help=text, formatter_class=raw, epilog=_RUN_EPILOG,
+            verb, help=text, formatter_class=raw, epilog=epilog,
             description=f"{text[0].upper()}{text[1:]}. Stages before it are done when they are not done yet.",
         )  # fmt: skip
         _session_options(p)
@@ -187,14 +215,31 @@ def _run(args: argparse.Namespace, until: str) -> int:
     return show(result, args)
 
 
+def _by_verb(result: Any, args: argparse.Namespace) -> str | None:
+    """The table of a verb whose numbers are worth a look, or None."""
+    from .io import read_rig
+    from .summaries import calibration_summary, sync_summary
+
+    report = result.summary.get("report")
+    if not isinstance(report, dict) or args.verb not in ("calibrate", "sync"):
+        return None
+    if args.verb == "sync":
+        return sync_summary(report, result.warnings)
+    rig = read_rig(result.files["cameras"]) if "cameras" in result.files else None
+    return calibration_summary(report, rig, result.warnings)
+
+
 def show(result: Any, args: argparse.Namespace) -> int:
     """Print what a run left behind; returns the exit status."""
     if args.json:
         print(json.dumps(dict(result.summary), indent=2))
     elif not args.quiet:
+        if (text := _by_verb(result, args)) is not None:
+            print(text + "\n")
         if result.files:
             print(table([[k, str(v)] for k, v in result.files.items()], ["written", "file"]))
-        print(result.verdict)
+        if result.usable:
+            print(result.verdict)
     if not result.usable:
         print(f"sportcore: the result is not usable. {result.verdict}", file=sys.stderr)
         return EXIT_UNUSABLE

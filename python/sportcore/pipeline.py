@@ -257,7 +257,9 @@ class Road:
                 "calibrate-1", lambda f: geometry.given_cameras(f, rig), inputs={"tracks": tracks.key},
                 options={**lenses, "R": rig.R, "t": rig.t}, version=VERSIONS["calibrate"],
             )  # fmt: skip
-        table = {"height_m": self.session.athlete.height_m, **self.session.table.get("calibrate", {})}
+        # lenses that nobody knows: the motion of three cameras tells a common focal length better than a guess
+        unknown = {"refine_focal": "shared"} if source == "assumed" and len(rig) > 2 else {}
+        table = {"height_m": self.session.athlete.height_m, **unknown, **self.session.table.get("calibrate", {})}
         options = from_table(CalibrateOptions, table, f"[calibrate] in {self.session.toml or 'the options'}")
         if tracks.info["report"].get("still"):
             problem = "The athlete stands still in every camera: one pose does not determine where the cameras are."

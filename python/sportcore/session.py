@@ -214,7 +214,8 @@ class Session:
             if source == "assumed":
                 notes.append(
                     "The lenses are unknown: a focal length of 0.8 of the long image side was assumed, which may be "
-                    "20 % off and bends depth by as much. Give a calibration file, focal_px or fov_deg under [cameras]."
+                    "20 % off and bends depth by as much; the calibration of three cameras or more corrects it by one "
+                    "factor for all. Better: a calibration file, focal_px or fov_deg under [cameras]."
                 )
             return Rig(tuple(cameras)), source, notes
         from .io import read_rig_file

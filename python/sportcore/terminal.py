@@ -40,7 +40,8 @@ class PlainView:
         return None
 
     def _line(self, text: str) -> None:
-        print(text, file=self.stream, flush=True)
+        self.stream.write(text + "\n")  # in one piece: videos are searched side by side
+        self.stream.flush()
 
     def event(self, stage: str, event: str, detail: str = "") -> None:
         """A stage starts, is reused, is done or failed."""
