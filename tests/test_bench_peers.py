@@ -75,6 +75,19 @@ def test_a_crash_tells_the_last_words(job):
     assert found["status"] == "crashed" and "no such luck" in found["message"]
 
 
+def test_an_interrupted_run_starts_no_more_jobs(tmp_path):
+    started = []
+
+    def run(job):
+        started.append(job.name)
+        raise KeyboardInterrupt
+
+    jobs = [process.Job(Method("fake", "fake", "fake"), str(i), tmp_path / "in.npz") for i in range(50)]
+    with pytest.raises(KeyboardInterrupt):
+        process.solve_all(jobs, run, 1, lambda text: None)
+    assert len(started) < 50
+
+
 def test_cuda_is_noticed_before_it_is_installed():
     report = "Collecting x\nWould install jax-0.10.2 nvidia-cublas-13.1 torch-2.13.0 numpy-2.4.6\n"
     assert environment.unwanted(report) == ["nvidia-cublas-13.1", "torch-2.13.0"]

@@ -137,6 +137,7 @@ def main(argv: list[str] | None = None) -> int:
     result: dict[str, Any] = {
         "machine": machine(), "versions": versions, "revision": revision(), "begun": begun,
         "options": {"seeds": a.seeds, "jobs": a.jobs, "time_limit_s": a.time_limit}, "note": "", "runs": runs,
+        "reference": _reference(jobs, truths),
     }  # fmt: skip
     if a.merge and store.is_file():
         result = _merged(json.loads(store.read_text()), result)
@@ -209,6 +210,18 @@ def _measured(
     return [r for r in runs if r["kind"] != "held"]
 
 
+def _reference(jobs: list[Job], truths: dict[str, Any]) -> dict[str, Any]:
+    """What the reference cameras of the recording leave, by detector."""
+    out = {}
+    for job in jobs:
+        variant = job.name.removeprefix("demo-")
+        if variant in scenes.VARIANTS and variant not in out:
+            truth = truths[job.name]
+            with np.load(job.source) as given:
+                out[variant] = measure.without_truth(truth["R"], truth["t"], dict(given), truth)
+    return out
+
+
 def _publish(result: dict[str, Any], page: Path) -> None:
     """Write the tables into the page, and the chart beside it."""
     tables.write_between(page, "peers", tables.page_text(result))
@@ -224,7 +237,7 @@ def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     note = f"Rows run again later, so that their times do not compare exactly: {', '.join(sorted(again))}."
     return new | {
         "runs": new["runs"] + kept, "versions": old["versions"] | new["versions"], "note": note if kept else "",
-        "options": old["options"], "begun": old["begun"],
+        "options": old["options"], "reference": old.get("reference", {}) | new["reference"], "begun": old["begun"],
     }  # fmt: skip
 
 

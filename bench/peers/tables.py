@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -156,8 +156,8 @@ def dig(run: Run, path: str) -> float:
     return float(here) if here is not None else float("nan")
 
 
-def demo_tables(runs: Sequence[Run]) -> str:
-    """The real recording, a table per detector, and how far the detectors agree."""
+def demo_tables(runs: Sequence[Run], reference: Mapping[str, Run] | None = None) -> str:
+    """The real recording, a table per detector, and how far the detectors agree; reference: detector -> its cameras."""
     runs = [r for r in runs if r["kind"] == "demo"]
     parts = []
     for variant in VARIANTS:
@@ -176,6 +176,11 @@ def demo_tables(runs: Sequence[Run]) -> str:
             return (np.inf if failed(run) or not np.isfinite(value) else value), text
 
         rows = _rows(list(mine.values()), [p for p, _ in DEMO_COLUMNS], cell)
+        if reference and variant in reference:
+            theirs = reference[variant] | {"held": reference[variant]}
+            rows.append(
+                ["*Qualisys cameras*", *(number(dig(theirs, p), 3 if "px" in p else 2) for p, _ in DEMO_COLUMNS)]
+            )
         parts += [f"**BlazePose {variant}**", table(["", *(title for _, title in DEMO_COLUMNS)], rows)]
     pairs = [r for r in runs if "agreement" in r]
     if pairs:
@@ -261,7 +266,7 @@ def page_text(result: dict[str, Any]) -> str:
             "### The real recording",
             f"Observations further off than {CAP_PX:.0f} px, or of joints that could not be triangulated, count as "
             f"{CAP_PX:.0f} px.",
-            demo_tables(result["runs"]),
+            demo_tables(result["runs"], result.get("reference")),
             "### Where a competitor is ahead of sportcore's defaults",
             told,
         )
