@@ -3,12 +3,12 @@
 A point seen by two cameras at the same moment lies on both epipolar planes; seen at different moments it does not. So
 the time between two cameras shows in the Sampson distance, cameras unknown. The essential matrix at one trial offset
 comes from :func:`sportcore._core.estimate_essential`; Gauss-Newton then moves rotation (3), direction of the baseline
-(2), offset and, where asked, clock rate together, under the Geman-McClure loss. Every frame of either camera is compared
-with the interpolated track of the other: what interpolation does to one direction it undoes in the other.
+(2), offset and, where asked, clock rate together, under the Geman-McClure loss. Every frame of either camera is
+compared with the interpolated track of the other.
 
 Sources: C. Albl, Z. Kukelova, A. Fitzgibbon, J. Heller, M. Smid, T. Pajdla, "On the two-view geometry of unsynchronized
-cameras", CVPR 2017 (time shift and geometry in one, tracks linear in time); P. Huber, E. Ronchetti, "Robust statistics",
-section 7.6 (sandwich covariance).
+cameras", CVPR 2017 (time shift and geometry in one, tracks linear in time); P. Huber, E. Ronchetti,
+"Robust statistics", section 7.6 (sandwich covariance).
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from sportcore import _core
 from sportcore._sync_curves import Curves, Floats
 
-_START_POINTS = 240
+_START_POINTS = 180
 _FIT_FRAMES = 400
 _THRESHOLD_PX = 8.0
 _BLOCK_S = 0.5
+_MIN_OVERLAP_S, _MIN_OVERLAP = 0.6, 0.15
 _WIDE = 0.03  # width of the loss at the start, shares of the focal length: fast joints must be heard first
 
 
@@ -56,8 +57,9 @@ class PairFit:
         scale_px: robust standard deviation of the Sampson distance (1.4826 * median absolute value), px.
         cost: mean of min(r^2 / (8 px)^2, 1).
         points: correspondences compared.
-        sigma_s: standard deviation of shift_s, from blocks of half a second.
-        influence: (B, 1 or 2) what each block of world time contributed to the error of shift_s (and rate).
+        sigma_s: standard deviation of shift_s, from blocks of half a second crossed with joints.
+        influence: (1 or 2, B, J) what each block of world time of each joint contributed to the error of shift_s (and
+            rate).
         first_block: number of the first block.
     """
 
@@ -99,7 +101,7 @@ def spread_frames(frames: NDArray[np.int64], most: int) -> NDArray[np.int64]:
 
 
 def _meet(a: View, b: View, shift: float, rate: float, reference: float, most: int) -> tuple[Floats, ...]:
-    """Correspondences (N, 2) of both directions, the derivative of each by shift (N, 2), world times and doubts (N,).
+    """Correspondences (N, 2), their derivatives by shift (N, 2), world times, doubts (px) and joints (N,).
 
     Frames of a against the curve of b, then frames of b against the curve of a.
     """
@@ -115,7 +117,8 @@ def _meet(a: View, b: View, shift: float, rate: float, reference: float, most: i
     x1, x2, d1, d2 = (v.reshape(-1, 2) for v in (x1, x2, d1, d2))
     both = np.isfinite(x1).all(1) & np.isfinite(x2).all(1) & np.isfinite(d1).all(1) & np.isfinite(d2).all(1)
     doubt = np.concatenate([qb, qa]).reshape(-1)
-    return x1[both], x2[both], d1[both], d2[both], world[both], doubt[both]
+    joint = np.tile(np.arange(fa.shape[1], dtype=float), len(wa) + len(wb))
+    return x1[both], x2[both], d1[both], d2[both], world[both], doubt[both], joint[both]
 
 
 def start_pose(a: View, b: View, shift: float, seed: int = 0) -> tuple[Floats, Floats, float, int] | None:
@@ -123,8 +126,9 @@ def start_pose(a: View, b: View, shift: float, seed: int = 0) -> tuple[Floats, F
     joints = max(a.curves.x.shape[1], 1)
     frames = max(_START_POINTS // joints, 12)
     overlap = _overlapping(a, b, shift)
-    if len(overlap) < 8:
-        return None
+    length = min(float(np.ptp(v.curves.times_s)) for v in (a, b))
+    if len(overlap) < 8 or np.ptp(a.curves.times_s[overlap]) < max(_MIN_OVERLAP_S, _MIN_OVERLAP * length):
+        return None  # over too short a time, everything fits
     pick = View(a.curves, a.clock, spread_frames(overlap, frames))
     world = pick.world()
     x1 = a.curves.x[pick.frames].reshape(-1, 2)
@@ -175,7 +179,7 @@ def fit_pair(
     for k in range(iterations):
         met = [_meet(a, b, shift, slope, reference, most) for a, b in pieces]
         points = met[0] if len(met) == 1 else tuple(np.concatenate(part) for part in zip(*met, strict=True))
-        x1, x2, d1, d2, world, doubt = points
+        x1, x2, d1, d2, world, doubt, joint = points
         if len(x1) < 60:
             return None
         r, J, basis = _linearise(R, t, x1, x2, d1, d2, world - reference, fa, fb, columns)
@@ -194,7 +198,7 @@ def fit_pair(
         slope -= float(step[6]) if rate else 0.0
         if width <= 3.0 * noise and abs(step[5]) < 2e-5 and np.abs(step[:3]).max() < 1e-5:
             break
-    x1, x2, d1, d2, world, doubt = points
+    x1, x2, d1, d2, world, doubt, joint = points
     r, J, _ = _linearise(R, t, x1, x2, d1, d2, world - reference, fa, fb, columns)
     trust = 1 / (1 + (doubt / noise) ** 2)
     u = trust * (r / (3.0 * noise)) ** 2
@@ -206,12 +210,30 @@ def fit_pair(
     scores = (J * (w * r)[:, None]) @ inverse[:, 5:]
     block = np.floor(world / _BLOCK_S).astype(np.int64)
     first = int(block.min())
-    influence = np.stack([np.bincount(block - first, scores[:, i]) for i in range(scores.shape[1])], 1)
+    joints = pieces[0][0].curves.x.shape[1]
+    count = int(block.max()) - first + 1
+    cell = (block - first) * joints + joint.astype(np.int64)
+    influence = np.stack(
+        [
+            np.bincount(cell, scores[:, i], count * joints).astype(float).reshape(count, joints)
+            for i in range(scores.shape[1])
+        ]
+    )
     return PairFit(
         shift_s=float(shift), rate=slope, R=R, t=t, scale_px=noise,
         cost=float(np.minimum((r / _THRESHOLD_PX) ** 2, 1).mean()), points=len(r),
-        sigma_s=float(np.sqrt((influence[:, 0] ** 2).sum())), influence=influence, first_block=first,
+        sigma_s=float(np.sqrt(crossed(influence[0]))), influence=influence, first_block=first,
     )  # fmt: skip
+
+
+def crossed(influence: Floats) -> Floats:
+    """Variance (...) of a sum over blocks and joints (..., B, J) whose terms hang together within either.
+
+    A detector that places a hip wrongly does so in every frame (A. Cameron, J. Gelbach, D. Miller, "Robust inference
+    with multiway clustering", J. Business & Economic Statistics 29, 2011).
+    """
+    block, joint = (influence.sum(-1) ** 2).sum(-1), (influence.sum(-2) ** 2).sum(-1)
+    return np.asarray(np.maximum(block, block + joint - (influence**2).sum((-1, -2))))
 
 
 def frame_misfits(a: View, b: View, fit: PairFit) -> tuple[Floats, Floats]:

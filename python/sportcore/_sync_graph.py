@@ -19,7 +19,11 @@ from sportcore._sync_epipolar import PairFit, View, fit_pair, start_pose
 from sportcore._sync_offsets import correlation, peaks
 
 _PEAKS = 8
+_FIRST = 4  # peaks that are tried before looking whether one is clear
 _FITS = 2
+_CLEAR = 1.5
+_VERY_CLEAR = 3.0  # below this for any camera, all pairs are searched
+_PROBES_S = (-0.4, 0.4)
 _CLOSE_S = 0.06
 _APART_S = 0.15
 _TRIAL_FRAMES = 90
@@ -47,6 +51,7 @@ class Pair:
         a, b: indices of the cameras.
         trials: offsets with their fits, best first.
         peak, second, at_zero: of the correlation.
+        searched: all that correlation proposes was tried.
     """
 
     a: int
@@ -55,6 +60,7 @@ class Pair:
     peak: float = 0.0
     second: float = 0.0
     at_zero: float = 0.0
+    searched: bool = False
 
     def add(self, trial: Trial) -> None:
         """Keep a trial unless a better one lies at the same offset."""
@@ -67,7 +73,10 @@ class Pair:
         return next((t for t in self.trials if abs(t.offset_s - offset_s) < tolerance_s), None)
 
     def margin(self, offset_s: float) -> float:
-        """How much worse the best other moment fits: its scale over the scale here; 0 without a trial here."""
+        """How much worse the best other moment fits: its scale over the scale here; 0 without a trial here.
+
+        Infinite where no other moment was tried.
+        """
         here = self.near(offset_s)
         if here is None:
             return 0.0
@@ -83,37 +92,123 @@ def try_offset(views: Sequence[View], a: int, b: int, offset_s: float, height: f
     return _refine(views, a, b, offset_s, height, start[0], start[1])
 
 
-def _refine(views: Sequence[View], a: int, b: int, offset_s: float, height: float, R: Floats, t: Floats) -> Trial | None:
+def _refine(
+    views: Sequence[View], a: int, b: int, offset_s: float, height: float, R: Floats, t: Floats
+) -> Trial | None:
     fit = fit_pair([(views[a], views[b])], R, t, offset_s, most_frames=_TRIAL_FRAMES)
     return None if fit is None else Trial(fit.shift_s, height, fit)
 
 
-def search_pair(views: Sequence[View], signals: Sequence[Floats], a: int, b: int, step_s: float, reach_s: float) -> Pair:
-    """Candidate offsets of a pair from the correlation of its signals, with the geometry at the best of them."""
-    pair = Pair(a, b)
-    reach = max(1, min(int(round(reach_s / step_s)), signals[a].shape[1] - 1))
-    values = correlation(signals[a], signals[b], reach)
-    lags, heights = peaks(values, step_s, _PEAKS)
-    pair.at_zero = float(values[reach])
-    if not len(lags):
-        return pair
-    pair.peak, pair.second = float(heights[0]), float(heights[1]) if len(heights) > 1 else -1.0
-    starts = []
-    for lag, height in zip(lags, heights, strict=True):
-        start = start_pose(views[a], views[b], -float(lag))
+def search_pair(views: Sequence[View], pair: Pair, lags: Floats, heights: Floats) -> None:
+    """Find the geometry at the best of the offsets that correlation proposes."""
+    starts: list[tuple[float, float, float, Floats, Floats]] = []
+    for n, (lag, height) in enumerate(zip(lags, heights, strict=True)):
+        start = start_pose(views[pair.a], views[pair.b], -float(lag))
         if start is not None:
             starts.append((start[2], -float(lag), float(height), start[0], start[1]))
+        if n + 1 == _FIRST and len(starts) > 1:
+            costs = sorted(s[0] for s in starts)
+            if costs[0] < 0.6 * costs[1]:
+                break
     starts.sort(key=lambda s: s[0])
     for _, offset, height, R, t in starts[:_FITS]:
-        trial = _refine(views, a, b, offset, height, R, t)
+        trial = _refine(views, pair.a, pair.b, offset, height, R, t)
         if trial is not None:
             pair.add(trial)
-    return pair
+    if pair.trials and not np.isfinite(pair.margin(pair.trials[0].offset_s)):  # nothing else to hold it against
+        for probe in _PROBES_S:
+            trial = try_offset(views, pair.a, pair.b, pair.trials[0].offset_s + probe)
+            if trial is not None:
+                pair.add(trial)
+    pair.searched = True
 
 
-def search(views: Sequence[View], signals: Sequence[Floats], step_s: float, reach_s: float) -> list[Pair]:
-    """All pairs of cameras with their candidate offsets."""
-    return [search_pair(views, signals, a, b, step_s, reach_s) for a, b in combinations(range(len(views)), 2)]
+def search(
+    views: Sequence[View], signals: Sequence[Floats], step_s: float, reach_s: float
+) -> tuple[list[Pair], list[float | None]]:
+    """All pairs of cameras with the offsets that were tried, and one offset per camera, see :func:`decide`.
+
+    Pairs are searched in the order of how clear their correlation is, until clear pairs tie all cameras together; the
+    others are only asked whether they agree, and searched where they do not.
+    """
+    pairs, proposals = [], {}
+    for a, b in combinations(range(len(views)), 2):
+        pair = Pair(a, b)
+        reach = max(1, min(int(round(reach_s / step_s)), signals[a].shape[1] - 1))
+        values = correlation(signals[a], signals[b], reach)
+        lags, heights = peaks(values, step_s, _PEAKS)
+        pair.at_zero = float(values[reach])
+        if len(lags):
+            pair.peak, pair.second = float(heights[0]), float(heights[1]) if len(heights) > 1 else -1.0
+        proposals[a, b] = (lags, heights)
+        pairs.append(pair)
+    group = list(range(len(views)))
+    for pair in sorted(pairs, key=lambda p: p.second - p.peak):
+        if group[pair.a] == group[pair.b]:
+            continue
+        search_pair(views, pair, *proposals[pair.a, pair.b])
+        if pair.trials and pair.margin(pair.trials[0].offset_s) >= _CLEAR:
+            old, new = group[pair.b], group[pair.a]
+            group = [new if g == old else g for g in group]
+    offsets = decide(views, pairs)
+    usual = float(np.median([p.trials[0].scale_px for p in pairs if p.trials])) if any(p.trials for p in pairs) else 0.0
+    again = False
+    for pair in pairs:
+        there, here = offsets[pair.a], offsets[pair.b]
+        if pair.searched:
+            continue
+        if there is not None and here is not None:
+            trial = try_offset(views, pair.a, pair.b, here - there)
+            if trial is not None and abs(trial.offset_s - (here - there)) < _CLOSE_S and trial.scale_px < 2.5 * usual:
+                pair.add(trial)
+                continue
+        search_pair(views, pair, *proposals[pair.a, pair.b])
+        again = True
+    if again:
+        offsets = decide(views, pairs)
+    if any(camera_margin(pairs, offsets, k) < _VERY_CLEAR for k in range(1, len(views))):
+        for pair in pairs:
+            if not pair.searched:
+                search_pair(views, pair, *proposals[pair.a, pair.b])
+        offsets = decide(views, pairs)
+    return pairs, offsets
+
+
+def camera_margin(pairs: Sequence[Pair], offsets: Sequence[float | None], camera: int) -> float:
+    """How much worse another moment fits, over the pairs of a camera that were searched (geometric mean); 0 unknown."""
+    logs = []
+    for pair in pairs:
+        a, b = offsets[pair.a], offsets[pair.b]
+        if camera in (pair.a, pair.b) and pair.searched and pair.trials and a is not None and b is not None:
+            margin = pair.margin(b - a)
+            if np.isfinite(margin):
+                logs.append(np.log(np.clip(margin, 0.5, 20.0)))
+    return float(np.exp(np.mean(logs))) if logs else 0.0
+
+
+def ask(views: Sequence[View], offsets: Sequence[float | None]) -> list[Pair]:
+    """All pairs at offsets that are known already."""
+    pairs = []
+    for a, b in combinations(range(len(views)), 2):
+        pair = Pair(a, b)
+        there, here = offsets[a], offsets[b]
+        trial = None if there is None or here is None else try_offset(views, a, b, here - there)
+        if trial is not None:
+            pair.add(trial)
+        pairs.append(pair)
+    return pairs
+
+
+def zero_ratio(views: Sequence[View], pairs: Sequence[Pair], camera: int) -> float | None:
+    """How much worse a camera fits with no offset at all than at its best: least ratio of scales over its pairs."""
+    ratios = []
+    for pair in pairs:
+        if camera in (pair.a, pair.b) and pair.trials:
+            trial = pair.near(0.0) or try_offset(views, pair.a, pair.b, 0.0)
+            if trial is not None:
+                inside = abs(trial.offset_s) < _CLOSE_S
+                ratios.append(trial.scale_px / pair.trials[0].scale_px if inside else np.inf)
+    return float(min(ratios)) if ratios else None
 
 
 def decide(views: Sequence[View], pairs: Sequence[Pair]) -> list[float | None]:

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from sportcore._sync_curves import Curves, Floats, clean_xy, make_curves, without
 from sportcore._sync_epipolar import Clock, PairFit, View, fit_pair, frame_misfits
-from sportcore._sync_graph import Pair, decide, search
+from sportcore._sync_graph import Pair, ask, camera_margin, search, zero_ratio
 from sportcore._sync_offsets import motion_signals
 from sportcore._sync_solve import Solution, solve_clocks
 from sportcore._sync_types import CameraOffset, OffsetReport, PairOffset
-from sportcore.keypoints2d.tracks_common import nan_median
+from sportcore.keypoints2d.tracks_common import core_joints, nan_median
 from sportcore.skeletons import Skeleton
 from sportcore.types import Camera
 
@@ -24,7 +24,9 @@ PIECE_S = 6.0
 PIECES = 7
 DRIFT_MIN_S = 20.0  # shorter recordings say nothing about clock rates
 DRIFT_SIGMA = 100e-6  # a drift is known when it is this certain: what phones' clocks differ by
-_MARGIN = 1.3  # the best other moment must fit this much worse
+_MARGIN = 1.5  # the best other moment must fit this much worse
+_ROUGH, _FULL = 120, 300  # frames of either camera in a fit
+_STILL = 0.08  # joints that travel less than this share of the body stand still
 _OUTLIER = 3.5  # standard deviations
 _LEAVE = ("pinky", "index", "thumb", "eye", "ear", "mouth", "heel", "toe", "foot")
 
@@ -60,6 +62,11 @@ def _prepare(source: Source, skeleton: Skeleton) -> tuple[Floats, Curves] | None
     xy = clean_xy(source.xy, source.score, source.times_s, skeleton)
     joints = body_joints(skeleton)
     if np.isfinite(xy[:, joints, 0]).sum() < 60:
+        return None
+    core = xy[:, core_joints(skeleton)]
+    travel = nan_median(np.diff(np.nanpercentile(core, [5, 95], axis=0), axis=0)[0].max(-1)[None])[0]
+    size = np.ptp(np.nanmedian(core, axis=0)[:, 1]) + np.ptp(np.nanmedian(core, axis=0)[:, 0])
+    if not travel > _STILL * size:
         return None
     curves = make_curves(source.name, xy[:, joints], source.times_s, source.camera, source.image_size)
     return xy, curves
@@ -110,11 +117,26 @@ def plan(sources: Sequence[Source], skeleton: Skeleton, reach_s: float) -> list[
     return pieces[:1] + sorted(pieces[1:], key=lambda p: abs(0.5 * sum(p) - middle))
 
 
-def measure_motion(sources: Sequence[Source], skeleton: Skeleton, reach_s: float) -> OffsetReport:
+def measure_motion(
+    sources: Sequence[Source], skeleton: Skeleton, reach_s: float, *, drift: bool = True
+) -> OffsetReport:
     """Lateness of every camera against the first, from the motion of one person; see :mod:`sportcore.sync`.
 
     ``reach_s``: two cameras differ by at most this.
     """
+    return _measure(sources, skeleton, reach_s, None, drift)
+
+
+def refine_motion(
+    sources: Sequence[Source], skeleton: Skeleton, start_s: Floats, *, drift: bool = False
+) -> OffsetReport:
+    """The same from a start (C,) in seconds within about two frames; other moments are not tried."""
+    return _measure(sources, skeleton, float(np.ptp(start_s)) + 0.1, start_s, drift)
+
+
+def _measure(
+    sources: Sequence[Source], skeleton: Skeleton, reach_s: float, given: Floats | None, drift: bool
+) -> OffsetReport:
     names = [s.name for s in sources]
     rates = [1 / float(np.median(np.diff(s.times_s))) if len(s.times_s) > 1 else np.nan for s in sources]
     fps = float(np.nanmedian(rates))
@@ -123,29 +145,34 @@ def measure_motion(sources: Sequence[Source], skeleton: Skeleton, reach_s: float
     ready = [_prepare(s, skeleton) for s in main]
     live = [i for i, r in enumerate(ready) if r is not None]
     if len(live) < 2 or 0 not in live:
-        return _nothing(names, fps, {i: "no person seen for long enough" for i in range(len(names)) if i not in live})
+        return _nothing(
+            names, fps, {i: "no person seen moving for long enough" for i in range(len(names)) if i not in live}
+        )
     views = [View(r[1], Clock(), np.arange(len(r[1].times_s))) for r in ready if r is not None]
-    signals, step = _signals([r for r in ready if r is not None], skeleton, fps)
-    pairs = search(views, signals, step, reach_s)
-    offsets = decide(views, pairs)
-    reference = 0.5 * (min(float(s.times_s[0]) for s in sources) + max(float(s.times_s[-1]) for s in sources))
+    if given is None:
+        signals, step = _signals([r for r in ready if r is not None], skeleton, fps)
+        pairs, offsets = search(views, signals, step, reach_s)
+    else:
+        offsets = [float(given[i] - given[live[0]]) for i in live]
+        pairs = ask(views, offsets)
+    start, stop = min(float(s.times_s[0]) for s in sources), max(float(s.times_s[-1]) for s in sources)
+    reference, length = 0.5 * (start + stop), stop - start
+    drift = drift and length >= DRIFT_MIN_S
     tied = [k for k, o in enumerate(offsets) if o is not None]
     clocks = {k: Clock(float(offsets[k] or 0.0), 0.0, reference) for k in tied}
     stretches = [{k: views[k] for k in tied}]
-    length = max(float(s.times_s[-1]) for s in sources) - min(float(s.times_s[0]) for s in sources)
-    drift = length >= DRIFT_MIN_S
-    solution = _refine(stretches, pairs, clocks, reference, drift and len(pieces) > 1)
+    solution = _refine(stretches, pairs, clocks, reference, drift and len(pieces) > 1, _ROUGH)
     for piece in pieces[1:]:
         more = _piece(piece, [sources[live[k]] for k in tied], tied, solution.clocks, skeleton)
         if len(more) < 2:
             continue
-        extended = _refine([*stretches, more], pairs, solution.clocks, reference, True)
+        extended = _refine([*stretches, more], pairs, solution.clocks, reference, drift, _ROUGH)
         if extended.scale_px <= 1.5 * solution.scale_px:
             stretches.append(more)
             solution = extended
     stretches = [_without_outliers(s, solution) for s in stretches]
-    solution = _refine(stretches, pairs, solution.clocks, reference, drift)
-    return _report(names, live, fps, length, pairs, offsets, solution, reference)
+    solution = _refine(stretches, pairs, solution.clocks, reference, drift, _FULL)
+    return _report(names, live, views, fps, length, pairs, offsets, solution, reference, given is not None)
 
 
 def _signals(ready: Sequence[tuple[Floats, Curves]], skeleton: Skeleton, fps: float) -> tuple[list[Floats], float]:
@@ -153,7 +180,7 @@ def _signals(ready: Sequence[tuple[Floats, Curves]], skeleton: Skeleton, fps: fl
     first = min(float(c.times_s[0]) for _, c in ready)
     last = max(float(c.times_s[-1]) for _, c in ready)
     step = min(1 / fps, 0.02)
-    grid = first + step * np.arange(int((last - first) / step) + 1)
+    grid: Floats = first + step * np.arange(int((last - first) / step) + 1, dtype=np.float64)
     gap = max(0.2, 2.2 / fps)
     return [motion_signals(xy, c.times_s, grid, skeleton, gap) for xy, c in ready], step
 
@@ -176,31 +203,28 @@ def _piece(
 
 
 def _refine(
-    stretches: Sequence[dict[int, View]], pairs: Sequence[Pair], clocks: dict[int, Clock], reference: float, drift: bool
+    stretches: Sequence[dict[int, View]],
+    pairs: Sequence[Pair],
+    clocks: dict[int, Clock],
+    reference: float,
+    drift: bool,
+    frames: int,
 ) -> Solution:
-    """All pairs fitted over all stretches, then one clock per camera; twice, so that the second is about the first."""
-    solution = None
+    """All pairs fitted over all stretches with so many frames, then one clock per camera."""
     poses = {}
     for p in pairs:
         if p.trials and p.a in clocks and p.b in clocks:
             trial = p.near(clocks[p.b].offset_s - clocks[p.a].offset_s) or p.trials[0]
             poses[p.a, p.b] = (trial.fit.R, trial.fit.t)
-    for _ in range(2 if drift else 1):
-        fits: dict[tuple[int, int], PairFit] = {}
-        for (a, b), (R, t) in poses.items():
-            both = [
-                (replace(s[a], clock=clocks[a]), replace(s[b], clock=clocks[b]))
-                for s in stretches
-                if a in s and b in s
-            ]
-            fit = fit_pair(both, R, t, rate=drift, reference=reference, most_frames=250) if both else None
-            if fit is not None:
-                fits[a, b] = fit
-        poses = {key: (fit.R, fit.t) for key, fit in fits.items()}
-        solution = solve_clocks(fits, clocks, drift)
-        clocks = solution.clocks
-    assert solution is not None
-    return solution
+    fits: dict[tuple[int, int], PairFit] = {}
+    for (a, b), (R, t) in poses.items():
+        both = [
+            (replace(s[a], clock=clocks[a]), replace(s[b], clock=clocks[b])) for s in stretches if a in s and b in s
+        ]
+        fit = fit_pair(both, R, t, rate=drift, reference=reference, most_frames=frames) if both else None
+        if fit is not None:
+            fits[a, b] = fit
+    return solve_clocks(fits, clocks, drift)
 
 
 def _without_outliers(views: dict[int, View], solution: Solution) -> dict[int, View]:
@@ -220,6 +244,12 @@ def _without_outliers(views: dict[int, View], solution: Solution) -> dict[int, V
     return out
 
 
+def _alone(solution: Solution, camera: int) -> bool:
+    """One pair at most vouches for a camera although others could."""
+    mine = [key for key in solution.fits if camera in key]
+    return len(mine) > 1 and sum(key in solution.used for key in mine) < 2
+
+
 def _nothing(names: Sequence[str], fps: float, why: dict[int, str]) -> OffsetReport:
     cameras = [CameraOffset(names[0], 0.0, 0.0, "none", 1.0)]
     for i, name in enumerate(names[1:], 1):
@@ -231,38 +261,38 @@ def _nothing(names: Sequence[str], fps: float, why: dict[int, str]) -> OffsetRep
 def _report(
     names: Sequence[str],
     live: Sequence[int],
+    views: Sequence[View],
     fps: float,
     length: float,
     pairs: Sequence[Pair],
     offsets: Sequence[float | None],
     solution: Solution,
     reference: float,
+    given: bool,
 ) -> OffsetReport:
     cameras = [CameraOffset(names[0], 0.0, 0.0, "motion", 1.0, reference_s=reference)]
     at = {i: k for k, i in enumerate(live)}
     for i, name in enumerate(names[1:], 1):
         k = at.get(i)
         if k is None or k not in solution.clocks or offsets[k] is None:
-            why = "no person seen for long enough" if k is None else "no moment fits that another camera shows too"
-            cameras.append(CameraOffset(name, None, None, "none", 0.0, reason=why))
+            why = (
+                "no person seen moving for long enough" if k is None else "no moment fits that another camera shows too"
+            )
+            zero = None if k is None else zero_ratio(views, pairs, k)
+            cameras.append(CameraOffset(name, None, None, "none", 0.0, reason=why, zero_ratio=zero))
             continue
         clock, sigma = solution.clocks[k], solution.sigma_s[k]
-        margins = [
-            p.margin((offsets[p.b] or 0.0) - (offsets[p.a] or 0.0))
-            for p in pairs
-            if k in (p.a, p.b) and offsets[p.a] is not None and offsets[p.b] is not None
-        ]
-        margin = max(margins, default=0.0)
+        margin = np.inf if given else camera_margin(pairs, offsets, k)
         reason = ""
         if margin < _MARGIN:
             reason = "several moments fit about as well (periodic or too little motion)"
-        elif k not in solution.linked:
+        elif k not in solution.linked or _alone(solution, k):
             reason = "the pairs of cameras contradict each other"
         elif sigma * fps > 1.0:
             reason = f"uncertain by {sigma * 1000:.0f} ms"
         drift, drift_sigma, why = None, None, ""
         if solution.drift_sigma is None:
-            why = f"the recording of {length:.0f} s is too short: 100 ppm make {length * 0.1:.1f} ms"
+            why = f"not looked for, or too short: 100 ppm make {length * 0.1:.1f} ms in {length:.0f} s"
         elif solution.drift_sigma[k] > DRIFT_SIGMA:
             why = f"uncertain by {solution.drift_sigma[k] * 1e6:.0f} ppm"
         else:
@@ -270,9 +300,10 @@ def _report(
         confidence = 0.0 if margin <= 1 else (1 - 1 / margin**2) * (1.0 if not reason else 0.5)
         cameras.append(
             CameraOffset(
-                name, clock.offset_s, sigma, "motion", float(confidence), drift, drift_sigma, reference, reason, why
+                name, clock.offset_s, sigma, "motion", float(confidence), drift, drift_sigma, reference, reason, why,
+                zero_ratio(views, pairs, k) if reason else None,
             )
-        )
+        )  # fmt: skip
     rows = []
     for p in pairs:
         fit = solution.fits.get((p.a, p.b))

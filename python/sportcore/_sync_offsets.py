@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import irfft, next_fast_len, rfft
 from scipy.ndimage import gaussian_filter1d
 
 from sportcore.keypoints2d.tracks_common import core_joints, nan_median
@@ -116,133 +117,40 @@ def _velocity(track: Floats, step: float) -> Floats:
     return out
 
 
-def _correlation_terms(a: Floats, b: Floats, lags: NDArray[np.int64]) -> Floats:
-    """(blocks, lags, 3) sums of a b, a a and b b over the samples known in both, b read ``lag`` samples later."""
-    n = a.shape[1]
-    edges = np.linspace(0, n, _BLOCKS + 1).astype(int)
-    out = np.zeros((_BLOCKS, len(lags), 3))
-    for k, lag in enumerate(lags):
-        lo, hi = max(0, -lag), min(n, n - lag)
-        if hi - lo < 3:
-            continue
-        x, y = a[:, lo:hi], b[:, lo + lag : hi + lag]
-        both = np.isfinite(x) & np.isfinite(y)
-        x, y = np.where(both, x, 0.0), np.where(both, y, 0.0)
-        columns = np.stack([(x * y).sum(0), (x * x).sum(0), (y * y).sum(0)])
-        total = np.concatenate([np.zeros((3, 1)), np.cumsum(columns, axis=1)], axis=1)
-        cuts = np.clip(edges, lo, hi) - lo
-        out[:, k] = (total[:, cuts[1:]] - total[:, cuts[:-1]]).T
-    return out
+def correlation(a: Floats, b: Floats, reach: int) -> Floats:
+    """Normalised correlation (2 reach + 1,) of two sets of signals (S, N), b read ``lag`` samples later than a.
 
-
-def _normalised(terms: Floats) -> Floats:
-    """Correlation (lags,) from summed terms (lags, 3)."""
-    norm = np.sqrt(terms[:, 1] * terms[:, 2])
-    if not (norm > 0).any():
-        return np.full(len(norm), -1.0)
-    # Where the recordings overlap less there is less to go by: the value shrinks with the root of what is compared.
-    share = np.minimum(norm / norm.max(), 1.0)
-    return np.asarray(terms[:, 0] / np.maximum(norm, 1e-12) * np.sqrt(share))
-
-
-def _peak(values: Floats, lags: NDArray[np.int64], around: int | None = None) -> tuple[float, float, int]:
-    """Lag of the highest value refined by a parabola, the value, and its index; searched within 2 of ``around``."""
-    if around is None:
-        k = int(np.argmax(values))
-    else:
-        lo = max(0, around - 2)
-        k = lo + int(np.argmax(values[lo : around + 3]))
-    shift = 0.0
-    if 0 < k < len(values) - 1:
-        left, mid, right = values[k - 1 : k + 2]
-        bend = left - 2 * mid + right
-        if bend < -1e-12:
-            shift = float(np.clip(0.5 * (left - right) / bend, -0.5, 0.5))
-    return float(lags[k] + shift), float(values[k]), k
-
-
-def pair_offset(a: Floats, b: Floats, names: tuple[str, str], step_s: float, max_offset_s: float) -> PairOffset:
-    """Lateness of camera b against camera a from their signals (S, N) on one grid of ``step_s`` seconds."""
-    common = np.isfinite(a).any(0) & np.isfinite(b).any(0)
-    # A short recording cannot tell one stride from the next: look no further than a quarter of it.
-    reach = int(min(round(max_offset_s / step_s), common.sum() // 4))
-    if reach < 1 or common.sum() * step_s < 0.7 or common.sum() < 20:
-        return PairOffset(*names, None, None, 0.0, 0.0, 0.0, False, "seen together too briefly")
-    lags = np.arange(-reach, reach + 1)
-    terms = _correlation_terms(a, b, lags)
-    values = _normalised(terms.sum(0))
-    lag, peak, k = _peak(values, lags)
-    leave = [_normalised(terms.sum(0) - terms[i]) for i in range(_BLOCKS) if terms[i, k, 1] > 0]
-    near = np.array([_peak(v, lags, around=k)[0] for v in leave])
-    anywhere = np.array([_peak(v, lags)[0] for v in leave])
-    m = len(leave)
-    spread = float(np.sqrt((m - 1) / m * ((near - near.mean()) ** 2).sum())) if m > 1 else np.inf
-    # The main lobe ends where the correlation has fallen to the first minimum on either side.
-    lo = hi = k
-    while lo > 0 and values[lo - 1] <= values[lo]:
-        lo -= 1
-    while hi < len(values) - 1 and values[hi + 1] <= values[hi]:
-        hi += 1
-    outside = np.concatenate([values[:lo], values[hi + 1 :]])
-    second = float(outside.max()) if len(outside) else -1.0
-    reason = ""
-    if peak < 0.35:
-        reason = f"low correlation ({peak:.2f})"
-    elif k in (0, len(values) - 1):
-        reason = "the best lag lies at the end of the range"
-    elif second > peak - 0.1:
-        reason = "several lags fit about as well (periodic motion)"
-    elif np.abs(anywhere - lag).max() > 3:
-        reason = "parts of the recording disagree"
-    elif spread > 1.0:
-        reason = f"uncertain by {spread * step_s * 1000:.0f} ms"
-    floor = 0.05  # frames; a parabola is no better
-    return PairOffset(
-        *names,
-        offset_s=-lag * step_s,
-        sigma_s=max(1.3 * spread, floor) * step_s,  # 1.3: what the jackknife of five misses on synthetic motion
-        peak=peak,
-        at_zero=float(values[reach]),
-        second=second,
-        confident=not reason,
-        reason=reason,
-    )
-
-
-def solve_offsets(pairs: list[PairOffset], names: list[str]) -> tuple[dict[str, float | None], dict[str, float | None]]:
-    """Offsets and their sigmas in seconds by weighted least squares over the confident pairs.
-
-    The first camera of each connected group is its zero; cameras that are not connected to the first camera of all
-    get None. Pairs that contradict the others by more than four sigmas (and 20 ms) are left out one at a time.
+    Sums run over the samples known in both. Where the recordings overlap less there is less to go by: the value
+    shrinks with the root of what is compared.
     """
-    index = {name: i for i, name in enumerate(names)}
-    used = [p for p in pairs if p.confident and p.offset_s is not None and p.sigma_s is not None]
-    offsets: dict[str, float | None] = {name: None for name in names}
-    sigmas: dict[str, float | None] = {name: None for name in names}
-    offsets[names[0]], sigmas[names[0]] = 0.0, 0.0
-    while True:
-        linked = {0}
-        while True:
-            more = {i for p in used for i in (index[p.a], index[p.b]) if {index[p.a], index[p.b]} & linked} - linked
-            if not more:
-                break
-            linked |= more
-        inside = [p for p in used if index[p.a] in linked]
-        free = sorted(linked - {0})
-        if not free:
-            return offsets, sigmas
-        rows, values, weights = np.zeros((len(inside), len(names))), np.zeros(len(inside)), np.zeros(len(inside))
-        for r, p in enumerate(inside):
-            rows[r, index[p.b]], rows[r, index[p.a]] = 1.0, -1.0
-            values[r], weights[r] = float(p.offset_s or 0.0), 1.0 / float(p.sigma_s or 1.0)
-        matrix = rows[:, free] * weights[:, None]
-        solution, *_ = np.linalg.lstsq(matrix, values * weights, rcond=None)
-        residual = np.abs(rows[:, free] @ solution - values)
-        odd = residual > np.maximum(4 / weights, 0.02)
-        if odd.any() and len(inside) > len(free):
-            used.remove(inside[int(np.argmax(residual * odd))])
-            continue
-        covariance = np.linalg.pinv(matrix.T @ matrix)
-        for k, i in enumerate(free):
-            offsets[names[i]], sigmas[names[i]] = float(solution[k]), float(np.sqrt(covariance[k, k]))
-        return offsets, sigmas
+    n = a.shape[1]
+    size = next_fast_len(n + min(reach, n) + 1, real=True)
+    known_a, known_b = np.isfinite(a), np.isfinite(b)
+    a, b = np.where(known_a, a, 0.0), np.where(known_b, b, 0.0)
+
+    def spectrum(x: Floats) -> NDArray[np.complex128]:
+        return np.asarray(rfft(x, size, axis=1))
+
+    def total(x: NDArray[np.complex128], y: NDArray[np.complex128]) -> Floats:
+        lags = irfft((np.conj(x) * y).sum(0), size)
+        return np.concatenate([lags[-reach:], lags[: reach + 1]])
+
+    top = total(spectrum(a), spectrum(b))
+    aa = total(spectrum(a * a), spectrum(known_b.astype(float)))
+    bb = total(spectrum(known_a.astype(float)), spectrum(b * b))
+    norm = np.sqrt(np.maximum(aa, 0.0) * np.maximum(bb, 0.0))
+    highest = float(norm.max(initial=0.0))
+    if not highest > 0:
+        return np.full(2 * reach + 1, -1.0)
+    return np.asarray(top / np.maximum(norm, 1e-9 * highest) * np.sqrt(np.minimum(norm / highest, 1.0)))
+
+
+def peaks(values: Floats, step_s: float, most: int) -> tuple[Floats, Floats]:
+    """Lags (k,) in seconds and heights (k,) of the highest local maxima, refined by parabolas; best first."""
+    reach = len(values) // 2
+    inner = values[1:-1]
+    k = np.flatnonzero((inner > values[:-2]) & (inner >= values[2:]) & (inner > 0)) + 1
+    k = k[np.argsort(-values[k], kind="stable")][:most]
+    bend = values[k - 1] - 2 * values[k] + values[k + 1]
+    shift = np.clip(0.5 * (values[k - 1] - values[k + 1]) / np.minimum(bend, -1e-12), -0.5, 0.5)
+    return (k + shift - reach) * step_s, values[k]

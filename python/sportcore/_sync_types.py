@@ -66,6 +66,8 @@ class CameraOffset:
         reference_s: where in the camera's own time ``offset_s`` holds.
         reason: why the offset is not known or not believed; empty otherwise.
         drift_reason: why the drift is not known; empty otherwise.
+        zero_ratio: of a camera that is not sure: how many times worse the pictures fit with no offset at all; None
+            where that was not compared.
     """
 
     name: str
@@ -78,6 +80,7 @@ class CameraOffset:
     reference_s: float = 0.0
     reason: str = ""
     drift_reason: str = ""
+    zero_ratio: float | None = None
 
     @property
     def sure(self) -> bool:

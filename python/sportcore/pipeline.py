@@ -31,7 +31,7 @@ STAGES = (
 
 # Raised when a stage computes something else than before from the same inputs.
 VERSIONS = {
-    "detect": "2", "sync": "1", "clean": "1", "calibrate": "1", "triangulate": "1", "lift": "1", "pseudolabel": "2",
+    "detect": "2", "sync": "2", "clean": "1", "calibrate": "1", "triangulate": "1", "lift": "1", "pseudolabel": "2",
     "finetune": "1", "evaluate": "1", "export": "1", "report": "1",
 }  # fmt: skip
 
@@ -198,9 +198,13 @@ class Road:
 
         found = self.detect()
         options = self.session.options("sync", SyncOptions)
+        rig, _ = self.intrinsics()
+        lenses = {"K": rig.K, "models": [c.model for c in rig], "distortion": [list(c.distortion) for c in rig]}
+        videos = {n: v for n, v in self.session.videos.items() if v.is_file() and v.stat().st_size}
+        inputs = {n: r.key for n, r in found.items()} | {f"video-{n}": self.hashes(v) for n, v in videos.items()}
         result = self.store.run(
-            "sync", lambda f: steps.synchronise(f, found, options),
-            inputs={n: r.key for n, r in found.items()}, options=options, version=VERSIONS["sync"],
+            "sync", lambda f: steps.synchronise(f, found, options, intrinsics=rig, videos=videos),
+            inputs=inputs, options={"sync": options, "lenses": lenses}, version=VERSIONS["sync"],
         )  # fmt: skip
         for warning in result.info["report"].get("warnings", ()):
             self.note(str(warning))

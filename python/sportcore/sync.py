@@ -1,74 +1,45 @@
 """Tracks of several cameras on one common time base.
 
 :func:`align_cameras` takes what a detector found in each video, with the true time of each frame, and lines the frames
-up: by their times, and, where the motion shows it beyond doubt or the user knows it, by how late each camera looks.
-Nothing is invented: cameras whose frame rates or lengths differ are refused unless an option allows resampling or
-trimming, and the report says what was measured and what was done. See ``docs/tracks.md``.
+up: by their times, and, where motion or sound shows it beyond doubt or the user knows it, by how late each camera
+looks. Nothing is invented: cameras whose frame rates or lengths differ are refused unless an option allows resampling
+or trimming, and the report says what was measured and what was done.
+
+:func:`start_offsets`, :func:`motion_offsets`, :func:`audio_offsets` and :func:`metadata_offsets` only measure. See
+``docs/sync.md``.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from itertools import combinations
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sportcore._sync_offsets import PairOffset, motion_signals, pair_offset, solve_offsets
+from sportcore._sync_audio import audio_offsets
+from sportcore._sync_choose import Choice, choose
+from sportcore._sync_epipolar import Clock
+from sportcore._sync_metadata import metadata_offsets
+from sportcore._sync_motion import Source, measure_motion, refine_motion
+from sportcore._sync_rows import increasing, interpolate, nearest_rows
+from sportcore._sync_tracks import CameraTrack, check_extent, checked, frame_rate
+from sportcore._sync_types import REMEDY, TABLE_HEADER, CameraOffset, OffsetReport, PairOffset, table_rows
 from sportcore.errors import InputError
-from sportcore.keypoints2d.tracks import CleanOptions, clean_tracks
 from sportcore.skeletons import Skeleton, get_skeleton
-from sportcore.types import Keypoints2D
+from sportcore.types import Camera, Keypoints2D, Rig
 
-__all__ = ["CameraSync", "CameraTrack", "PairOffset", "SyncOptions", "SyncReport", "align_cameras", "measure_offsets"]
+__all__ = [
+    "REMEDY", "TABLE_HEADER", "CameraOffset", "CameraSync", "CameraTrack", "OffsetReport", "PairOffset", "SyncOptions",
+    "SyncReport", "align_cameras", "audio_offsets", "metadata_offsets", "motion_offsets", "refine_offsets_epipolar",
+    "start_offsets", "table_rows",
+]  # fmt: skip
 
 log = logging.getLogger(__name__)
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class CameraTrack:
-    """Detections of one person in one video.
-
-    Attributes:
-        name: of the camera.
-        xy: (T, J, 2) px, NaN where missing.
-        score: (T, J) in [0, 1].
-        times_s: (T,) seconds, true time of each frame; None: frames at ``fps`` from 0.
-        image_size: (width, height) px, or None.
-        fps: nominal frame rate; only used without ``times_s``.
-    """
-
-    name: str
-    xy: Floats
-    score: Floats
-    times_s: Floats | None = None
-    image_size: tuple[int, int] | None = None
-    fps: float | None = None
-
-    def times(self) -> Floats:
-        """(T,) seconds.
-
-        Raises:
-            InputError: no times and no frame rate, or times that do not fit or do not increase.
-        """
-        frames = len(self.xy)
-        if self.times_s is None:
-            if self.fps is None or not self.fps > 0:
-                raise InputError(f"{self.name}: neither frame times nor a frame rate are known.", "Give fps.")
-            return np.arange(frames) / self.fps
-        try:
-            times = np.asarray(self.times_s, float)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{self.name}: the frame times are not numbers ({error}).") from error
-        if times.shape != (frames,):
-            raise InputError(f"{self.name}: {frames} frames but times of shape {times.shape}.")
-        if not np.isfinite(times).all() or (np.diff(times) <= 0).any():
-            raise InputError(f"{self.name}: the frame times are not finite and increasing.", "Re-encode the video.")
-        return times
 
 
 @dataclass(frozen=True)
@@ -82,10 +53,15 @@ class SyncOptions:
         trim: cut all cameras to their common time even where the lengths of the videos differ by more than
             ``length_tolerance``.
         length_tolerance: relative difference of durations that is trimmed without asking.
-        offsets: "auto" measures how late each camera looks and applies it where the evidence is clear; "none" does
-            not measure; a table of camera name -> seconds is applied as it is (positive: the camera looks later than
-            the first frame times say).
-        max_offset_s: largest lateness that is looked for.
+        method: how lateness is found. "auto": from the motion of the athlete, and from sound where the videos have
+            it; what is clear is applied, the rest is left as it is and said. "motion", "audio", "metadata" (time
+            codes): only so, and it is an error where that does not show it. "none": not at all.
+        offsets: "auto" leaves it to ``method``; "none" does not measure; a table of camera name -> seconds is applied
+            as it is (positive: the camera looks later than the first frame times say).
+        max_offset_s: largest lateness that is looked for, either way: two cameras may differ by twice as much. Sound
+            is searched over half of the recording. With ``shared_clock`` there is no search by sound.
+        drift: look for clocks that run at different rates, and correct them.
+        distances_m: camera name -> distance from the clap, for the time that sound needs (2.9 ms per metre).
         max_gap_s: see ``resample``.
         shared_clock: the frame times of all cameras come from one clock, so their first times count. Otherwise every
             video starts at its own zero.
@@ -95,14 +71,21 @@ class SyncOptions:
     fps_tolerance: float = 0.005
     trim: bool = False
     length_tolerance: float = 0.05
+    method: Literal["auto", "motion", "audio", "metadata", "none"] = "auto"
     offsets: str | Mapping[str, float] = "auto"
-    max_offset_s: float = 1.0
+    max_offset_s: float = 2.0
+    drift: bool = True
+    distances_m: Mapping[str, float] = field(default_factory=dict)
     max_gap_s: float = 0.1
     shared_clock: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.offsets, str) and self.offsets not in ("auto", "none"):
             raise InputError(f"offsets = {self.offsets!r} is not known.", 'Use "auto", "none" or a table of seconds.')
+        if self.method not in ("auto", "motion", "audio", "metadata", "none"):
+            raise InputError(
+                f"method = {self.method!r} is not known.", 'Use "auto", "motion", "audio", "metadata" or "none".'
+            )
         for name in ("fps_tolerance", "length_tolerance", "max_offset_s", "max_gap_s"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} must not be negative, got {getattr(self, name)}.")
@@ -129,6 +112,10 @@ class CameraSync:
         offset_s: measured lateness against the first camera; None where it could not be measured with confidence.
         offset_sigma_s: its standard deviation.
         applied_offset_s: lateness that was applied.
+        source, confidence, reason: where the offset comes from, see :class:`CameraOffset`.
+        drift, drift_sigma: rate of its clock against the first camera's, seconds per second; None where not known.
+        applied_drift: what was applied of it.
+        reference_s: time after the start of this camera at which the offset holds.
     """
 
     name: str
@@ -142,6 +129,13 @@ class CameraSync:
     offset_s: float | None
     offset_sigma_s: float | None
     applied_offset_s: float
+    source: str = "none"
+    confidence: float = 0.0
+    reason: str = ""
+    drift: float | None = None
+    drift_sigma: float | None = None
+    applied_drift: float = 0.0
+    reference_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -157,6 +151,7 @@ class SyncReport:
         notes: what was done, in sentences.
         warnings: what the reader should look at.
         options: the options used.
+        sure: nothing speaks against the time base: every camera is either measured or fits as it is.
     """
 
     cameras: tuple[CameraSync, ...]
@@ -167,6 +162,11 @@ class SyncReport:
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
+    sure: bool = True
+
+    def table(self) -> list[list[str]]:
+        """Rows for a person to read, under :data:`TABLE_HEADER`."""
+        return table_rows([asdict(c) for c in self.cameras], self.fps)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types only, for JSON."""
@@ -177,7 +177,12 @@ class SyncReport:
 
 
 def align_cameras(
-    tracks: Sequence[CameraTrack], skeleton: str | Skeleton, options: SyncOptions | None = None
+    tracks: Sequence[CameraTrack],
+    skeleton: str | Skeleton,
+    options: SyncOptions | None = None,
+    *,
+    intrinsics: Rig | None = None,
+    videos: Mapping[str, str | Path] | None = None,
 ) -> tuple[Keypoints2D, SyncReport]:
     """Put the tracks of all cameras on one time base.
 
@@ -189,17 +194,21 @@ def align_cameras(
         tracks: one per camera; not changed.
         skeleton: joint order of all tracks.
         options: see :class:`SyncOptions`.
+        intrinsics: lenses of the cameras, by name or in the same order (poses are not used); an assumed focal length
+            does nearly as well.
+        videos: camera name -> video file, for the sound and the time codes.
 
     Raises:
         InputError: shapes that do not fit, names given twice, no times, frame rates or lengths that differ by more
-            than allowed, no common time, an offset for a camera that is not there.
+            than allowed, no common time, an offset for a camera that is not there, a method asked for by name that
+            does not show how late a camera looks.
     """
     opt = options or SyncOptions()
     skel = get_skeleton(skeleton)
-    tracks = _checked(tracks, skel)
+    tracks = checked(tracks, skel)
     names = [track.name for track in tracks]
     raw = [track.times() for track in tracks]
-    rates = [_rate(track, times) for track, times in zip(tracks, raw, strict=True)]
+    rates = [frame_rate(track, times) for track, times in zip(tracks, raw, strict=True)]
     notes: list[str] = []
     warnings: list[str] = []
     spread = max(rates) / min(rates) - 1
@@ -214,22 +223,9 @@ def align_cameras(
     base = min(float(times[0]) for times in raw) if opt.shared_clock else None
     starts = [float(times[0]) if base is None else base for times in raw]
     local = [times - start for times, start in zip(raw, starts, strict=True)]
-    _check_extent(names, local, fps)
-    pairs: list[PairOffset] = []
-    measured: dict[str, float | None] = dict.fromkeys(names)
-    sigmas: dict[str, float | None] = dict.fromkeys(names)
-    applied = dict.fromkeys(names, 0.0)
-    if isinstance(opt.offsets, str):
-        if opt.offsets == "auto" and len(tracks) > 1:
-            pairs, measured, sigmas = measure_offsets(tracks, local, skel, fps, opt)
-            applied = _decide(names, measured, sigmas, pairs, fps, notes, warnings)
-    else:
-        unknown = sorted(set(opt.offsets) - set(names))
-        if unknown:
-            raise InputError(f"offsets name {unknown[0]!r}; the cameras are {', '.join(names)}.", "Use camera names.")
-        applied.update({name: float(value) for name, value in opt.offsets.items()})
-        notes.append("Offsets were applied as given: " + _offsets_text(applied) + ".")
-    world = [times + applied[name] for name, times in zip(names, local, strict=True)]
+    check_extent(names, local, fps)
+    choice = _choose(tracks, local, starts, skel, fps, opt, intrinsics, videos, notes, warnings)
+    world = [choice.clocks[name].world(times) for name, times in zip(names, local, strict=True)]
     start, stop = max(float(t[0]) for t in world), min(float(t[-1]) for t in world)
     durations = [float(t[-1] - t[0]) + 1 / rate for t, rate in zip(world, rates, strict=True)]
     frames = int(np.floor((stop - start) * fps + 1 + 1e-6))
@@ -252,10 +248,10 @@ def align_cameras(
     for c, (track, t) in enumerate(zip(tracks, world, strict=True)):
         position, value = np.asarray(track.xy, float), np.asarray(track.score, float)
         if different:
-            xy[c], score[c] = _interpolate(position, value, t, grid, opt.max_gap_s)
+            xy[c], score[c] = interpolate(position, value, t, grid, opt.max_gap_s)
             empty = int((np.abs(t[np.searchsorted(t, grid).clip(0, len(t) - 1)] - grid) > 1 / rates[c]).sum())
         else:
-            row, frame = _nearest_rows(t, grid, fps)
+            row, frame = nearest_rows(t, grid, fps)
             xy[c, row], score[c, row], times[c, row] = position[frame], value[frame], t[frame]
             empty = frames - len(row)
         if empty > 0.02 * frames:
@@ -270,15 +266,22 @@ def align_cameras(
                 trimmed_start=int((t < start - 0.5 / fps).sum()),
                 trimmed_end=int((t > grid[-1] + 0.5 / fps).sum()),
                 rows_without_frame=empty,
-                offset_s=measured[track.name],
-                offset_sigma_s=sigmas[track.name],
-                applied_offset_s=applied[track.name],
+                offset_s=choice.cameras[c].offset_s,
+                offset_sigma_s=choice.cameras[c].sigma_s,
+                applied_offset_s=choice.clocks[track.name].offset_s,
+                source=choice.cameras[c].source,
+                confidence=round(choice.cameras[c].confidence, 4),
+                reason=choice.cameras[c].reason,
+                drift=choice.cameras[c].drift,
+                drift_sigma=choice.cameras[c].drift_sigma,
+                applied_drift=choice.clocks[track.name].drift,
+                reference_s=choice.cameras[c].reference_s,
             )
         )
     if different:
         notes.append(f"Resampled to {fps:.3f} frames per second ({listed}); interpolated samples carry a lower score.")
     sizes = [track.image_size for track in tracks]
-    order = _increasing(times, grid, fps)
+    order = increasing(times, grid, fps)
     keypoints = Keypoints2D(
         xy,
         score,
@@ -289,179 +292,144 @@ def align_cameras(
         names=tuple(names),
     )
     plain = asdict(opt) | {"offsets": opt.offsets if isinstance(opt.offsets, str) else dict(opt.offsets)}
+    plain["distances_m"] = dict(opt.distances_m)
     report = SyncReport(
-        tuple(entries), tuple(pairs), fps, frames, different, tuple(notes), tuple(warnings), options=plain
+        tuple(entries), choice.pairs, fps, frames, different, tuple(notes), tuple(warnings), plain, choice.sure
     )
     for warning in warnings:
         log.warning(warning)
     return keypoints, report
 
 
-def measure_offsets(
+def _choose(
     tracks: Sequence[CameraTrack],
-    times: Sequence[Floats],
+    local: Sequence[Floats],
+    starts: Sequence[float],
     skeleton: Skeleton,
     fps: float,
-    options: SyncOptions,
-) -> tuple[list[PairOffset], dict[str, float | None], dict[str, float | None]]:
-    """Lateness of every camera against the first, in seconds, from the motion of the body; None where unclear.
-
-    Returns the pairs, the offsets and their standard deviations by camera name. ``times`` (T,) are the frame times to
-    compare. Outliers and left/right swaps are taken out first, in copies.
-    """
-    names = [track.name for track in tracks]
-    first, last = min(float(t[0]) for t in times), max(float(t[-1]) for t in times)
-    grid = first + np.arange(int((last - first) * fps) + 1) / fps
-    signals: dict[str, Floats | None] = {}
-    for track, t in zip(tracks, times, strict=True):
-        seen = np.isfinite(np.asarray(track.xy, float)).all(-1) & (np.asarray(track.score) > 0)
-        signals[track.name] = None
-        if seen.any() and len(t) >= 10 and len(grid) >= 10:
-            single = Keypoints2D(np.asarray(track.xy)[None], np.asarray(track.score)[None], skeleton, times=t[None])
-            clean = clean_tracks(single, CleanOptions(swaps="time"), quiet=True).keypoints.xy[0]
-            signals[track.name] = motion_signals(clean, t, grid, skeleton, max_gap_s=2 * options.max_gap_s)
-    pairs = []
-    for a, b in combinations(names, 2):
-        sa, sb = signals[a], signals[b]
-        if sa is None or sb is None:
-            pairs.append(PairOffset(a, b, None, None, 0.0, 0.0, 0.0, False, "no person in one of them"))
-        else:
-            pairs.append(pair_offset(sa, sb, (a, b), 1 / fps, options.max_offset_s))
-    offsets, sigmas = solve_offsets(pairs, names)
-    return pairs, offsets, sigmas
-
-
-def _checked(tracks: Sequence[CameraTrack], skeleton: Skeleton) -> list[CameraTrack]:
-    out = list(tracks)
-    if not out:
-        raise InputError("No camera was given.")
-    names = [track.name for track in out]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise InputError(f"Camera {twice[0]!r} is given twice.", "Give every camera its own name.")
-    for k, track in enumerate(out):
-        try:
-            out[k] = track = replace(track, xy=np.asarray(track.xy, float), score=np.asarray(track.score, float))
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{track.name}: xy and score must be regular arrays of numbers ({error}).") from error
-        shape, scores = np.shape(track.xy), np.shape(track.score)
-        if len(shape) != 3 or shape[1:] != (skeleton.n_joints, 2) or scores != shape[:2]:
-            raise InputError(
-                f"{track.name}: xy {shape} and score {scores} do not fit (T, {skeleton.n_joints}, 2) and "
-                f"(T, {skeleton.n_joints}) of {skeleton.name}."
-            )
-        if shape[0] < 2:
-            raise InputError(f"{track.name}: {shape[0]} frames are too few.", "Give at least two frames per camera.")
-    return out
-
-
-def _check_extent(names: Sequence[str], times: Sequence[Floats], fps: float) -> None:
-    """Refuse frame times that span far more than the videos have frames; a wild time stamp would fill the memory."""
-    first, last = min(float(t[0]) for t in times), max(float(t[-1]) for t in times)
-    longest = max(len(t) for t in times)
-    if not (last - first) * fps <= 20.0 * longest + 100:
-        listed = ", ".join(f"{n} {t[0]:.6g} to {t[-1]:.6g} s" for n, t in zip(names, times, strict=True))
-        raise InputError(
-            f"The frame times span {last - first:.4g} s at {fps:.4g} frames per second, but the longest video has "
-            f"{longest} frames ({listed}).",
-            "Check the frame times, or re-encode the video.",
-        )
-
-
-def _rate(track: CameraTrack, times: Floats) -> float:
-    """Frame rate from the median interval, made exact by the whole span where frames are regular."""
-    steps = np.diff(times)
-    usual = float(np.median(steps))
-    whole = np.round(steps / usual)  # a dropped frame is an interval of two
-    return float(whole.sum() / (times[-1] - times[0]))
-
-
-def _decide(
-    names: list[str],
-    measured: Mapping[str, float | None],
-    sigmas: Mapping[str, float | None],
-    pairs: Sequence[PairOffset],
-    fps: float,
+    opt: SyncOptions,
+    intrinsics: Rig | None,
+    videos: Mapping[str, str | Path] | None,
     notes: list[str],
     warnings: list[str],
-) -> dict[str, float]:
-    """Which measured offsets are applied: larger than three quarters of a frame and than four of their sigmas."""
-    applied = dict.fromkeys(names, 0.0)
-    for name in names[1:]:
-        offset, sigma = measured[name], sigmas[name]
-        if offset is None or sigma is None:
-            why = sorted({p.reason for p in pairs if name in (p.a, p.b) and p.reason})
-            reason = "; ".join(why) or "not linked"
-            notes.append(f"{name}: its lateness could not be measured ({reason}); left as it is.")
-        elif abs(offset) > max(0.75 / fps, 4 * sigma):
-            applied[name] = offset
-            warnings.append(
-                f"{name} looks {abs(offset) * 1000:.0f} ms {'later' if offset > 0 else 'earlier'} than {names[0]} "
-                f"(+- {sigma * 1000:.0f} ms, {offset * fps:.1f} frames); this was corrected."
-            )
+) -> Choice:
+    """How late every camera looks, by the method asked for, and what of it is applied."""
+    names = [track.name for track in tracks]
+    if not isinstance(opt.offsets, str):
+        unknown = sorted(set(opt.offsets) - set(names))
+        if unknown:
+            raise InputError(f"offsets name {unknown[0]!r}; the cameras are {', '.join(names)}.", "Use camera names.")
+        given = {name: float(opt.offsets.get(name, 0.0)) for name in names}
+        text = ", ".join(f"{name} {value * 1000:+.1f} ms" for name, value in given.items())
+        notes.append(f"Offsets were applied as given: {text}.")
+        cameras = tuple(CameraOffset(name, value, None, "given", 1.0) for name, value in given.items())
+        return Choice(cameras, {name: Clock(value) for name, value in given.items()}, (), True)
+    if opt.offsets == "none" or opt.method == "none" or len(tracks) < 2:
+        return Choice(
+            tuple(CameraOffset(name, None, None, "none", 0.0) for name in names), {name: Clock() for name in names},
+            (), True,
+        )  # fmt: skip
+    sources = _sources(tracks, local, intrinsics)
+    files = {name: videos[name] for name in names if name in videos} if videos and not opt.shared_clock else {}
+    return choose(
+        sources, starts, skeleton, fps, method=opt.method, reach_s=2 * opt.max_offset_s, drift=opt.drift, videos=files,
+        distances_m=opt.distances_m, notes=notes, warnings=warnings,
+    )  # fmt: skip
+
+
+def motion_offsets(
+    tracks: Sequence[CameraTrack],
+    skeleton: str | Skeleton,
+    *,
+    intrinsics: Rig | None = None,
+    max_offset_s: float = 2.0,
+    drift: bool = True,
+) -> OffsetReport:
+    """Lateness of every camera against the first, in seconds, from the motion of one athlete; cameras may be unknown.
+
+    Candidates come from the correlation of the body's motion; at each the relative pose of two cameras is estimated
+    and refined together with the offset, and the offsets of all pairs must agree. ``docs/sync.md`` says how well.
+
+    Args:
+        tracks: one per camera, times counted as they are; not changed.
+        skeleton: joint order of all tracks.
+        intrinsics: lenses, by name or in the same order; None assumes a focal length of 0.8 image widths.
+        max_offset_s: each camera is up to this early or late, so two differ by up to twice as much.
+        drift: estimate clock rates too, where the recording is long enough.
+
+    Raises:
+        InputError: shapes that do not fit, names given twice, no times, a rig of other cameras.
+    """
+    skel = get_skeleton(skeleton)
+    tracks = checked(tracks, skel)
+    times = [track.times() for track in tracks]
+    rates = [frame_rate(track, t) for track, t in zip(tracks, times, strict=True)]
+    check_extent([track.name for track in tracks], times, float(np.median(rates)))
+    sources = _sources(tracks, times, intrinsics)
+    return measure_motion(sources, skel, 2 * max_offset_s, drift=drift)
+
+
+def start_offsets(
+    keypoints: Keypoints2D, intrinsics: Rig | None = None, *, max_offset_s: float = 2.0, drift: bool = False
+) -> OffsetReport:
+    """The same as :func:`motion_offsets` for keypoints (C, T, J, 2) with ``times`` or ``fps``.
+
+    Cameras without names are called by their number. ``offsets_s`` (C,) and ``sigmas_s`` (C,) of the result are in
+    seconds, NaN where not known; world time of a frame is its time plus the offset.
+
+    Raises:
+        InputError: see :func:`motion_offsets`.
+    """
+    return motion_offsets(
+        _tracks(keypoints), keypoints.skeleton, intrinsics=intrinsics, max_offset_s=max_offset_s, drift=drift
+    )
+
+
+def refine_offsets_epipolar(
+    keypoints: Keypoints2D, start_s: Sequence[float], intrinsics: Rig | None = None, *, drift: bool = False
+) -> OffsetReport:
+    """Sub-frame offsets from a start within about two frames, by least epipolar cost; poses are not needed.
+
+    Args:
+        keypoints: (C, T, J, 2) with ``times`` or ``fps``; not changed.
+        start_s: (C,) seconds; only differences count.
+        intrinsics: see :func:`motion_offsets`.
+        drift: estimate clock rates too.
+
+    Raises:
+        InputError: see :func:`motion_offsets`; a start of another length or not finite.
+    """
+    start = np.asarray(start_s, float)
+    tracks = _tracks(keypoints)
+    if start.shape != (len(tracks),) or not np.isfinite(start).all():
+        raise InputError(f"start_s has shape {start.shape}; one finite value per camera ({len(tracks)}) is needed.")
+    sources = _sources(tracks, [track.times() for track in tracks], intrinsics)
+    return refine_motion(sources, keypoints.skeleton, start - start[0], drift=drift)
+
+
+def _tracks(keypoints: Keypoints2D) -> list[CameraTrack]:
+    sizes = keypoints.image_sizes
+    return [
+        CameraTrack(
+            name, keypoints.xy[c], keypoints.score[c], None if keypoints.times is None else keypoints.times[c],
+            None if sizes is None else (int(sizes[c][0]), int(sizes[c][1])), keypoints.fps,
+        )
+        for c, name in enumerate(keypoints.camera_names)
+    ]  # fmt: skip
+
+
+def _sources(tracks: Sequence[CameraTrack], times: Sequence[Floats], intrinsics: Rig | None) -> list[Source]:
+    lenses: list[Camera | None] = [None] * len(tracks)
+    if intrinsics is not None:
+        if {track.name for track in tracks} <= set(intrinsics.names):
+            lenses = [intrinsics[track.name] for track in tracks]
+        elif len(intrinsics) == len(tracks):
+            lenses = list(intrinsics)
         else:
-            notes.append(
-                f"{name}: lateness against {names[0]} {offset * 1000:+.0f} +- {sigma * 1000:.0f} ms; "
-                "nothing to correct."
+            raise InputError(
+                f"The rig has {len(intrinsics)} cameras ({', '.join(intrinsics.names)}), the tracks {len(tracks)}."
             )
-    return applied
-
-
-def _offsets_text(offsets: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value * 1000:+.1f} ms" for name, value in offsets.items())
-
-
-def _nearest_rows(times: Floats, grid: Floats, fps: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of the grid and the frame that falls into each: nearest in time, each frame and each row used once.
-
-    A constant phase of the frames against the grid is taken out before rounding, so that frames half-way between two
-    rows do not jump to and fro.
-    """
-    place = (times - grid[0]) * fps
-    turn = np.exp(2j * np.pi * place).mean()
-    phase = float(np.angle(turn)) / (2 * np.pi) if abs(turn) > 0.8 else 0.0
-    row = np.round(place - phase).astype(np.int64)
-    inside = (row >= 0) & (row < len(grid))
-    row, frame = row[inside], np.flatnonzero(inside)
-    off = np.abs(times[frame] - grid[row]) if len(row) else np.zeros(0)
-    order = np.lexsort((off, row))
-    row, frame = row[order], frame[order]
-    first = np.concatenate([[True], np.diff(row) > 0]) if len(row) else np.zeros(0, bool)
-    return row[first], frame[first]
-
-
-def _interpolate(xy: Floats, score: Floats, times: Floats, grid: Floats, max_gap_s: float) -> tuple[Floats, Floats]:
-    """Positions and scores at the grid times between observed samples at most ``max_gap_s`` apart.
-
-    Linear in time; the score is the lower of the two neighbours', times 1 - 0.3 * (distance to the nearer one / half
-    the gap), so that an interpolated sample counts less than an observed one.
-    """
-    out, value = np.full((len(grid), *xy.shape[1:]), np.nan), np.zeros((len(grid), xy.shape[1]))
-    seen = np.isfinite(xy).all(-1) & (score > 0)
-    for j in range(xy.shape[1]):
-        at = np.flatnonzero(seen[:, j])
-        if len(at) < 2:
-            continue
-        t = times[at]
-        after = np.clip(np.searchsorted(t, grid), 1, len(t) - 1)
-        before = after - 1
-        gap = t[after] - t[before]
-        w = (grid - t[before]) / gap
-        fine = (w >= -1e-9) & (w <= 1 + 1e-9) & ((gap <= max_gap_s) | (np.abs(w - np.round(w)) < 1e-9))
-        w = np.clip(w, 0, 1)
-        a, b = at[before], at[after]
-        out[fine, j] = (xy[a, j] + w[:, None] * (xy[b, j] - xy[a, j]))[fine]
-        exact = np.where(w < 0.5, score[a, j], score[b, j])
-        mixed = np.minimum(score[a, j], score[b, j]) * (1 - 0.6 * np.minimum(w, 1 - w))
-        value[fine, j] = np.where(np.minimum(w, 1 - w) < 1e-9, exact, mixed)[fine]
-    return out, value
-
-
-def _increasing(times: Floats, grid: Floats, fps: float) -> Floats:
-    """Times (C, T) in which rows without a frame carry the time of the grid, kept strictly increasing."""
-    out = times.copy()
-    for row in out:
-        wrong = np.flatnonzero(np.diff(row) <= 0)
-        for k in wrong:  # an empty row next to a late frame
-            row[k + 1] = max(row[k + 1], row[k] + 1e-3 / fps)
-    return out
+    return [
+        Source(t.name, np.asarray(t.xy, float), np.asarray(t.score, float), when, lens, t.image_size)
+        for t, when, lens in zip(tracks, times, lenses, strict=True)
+    ]

@@ -145,9 +145,24 @@ def check_people(found: Mapping[str, StageResult], session: Session) -> None:
 
 
 def synchronise(
-    folder: Path, found: Mapping[str, StageResult], options: Any, progress: Progress | None = None
+    folder: Path,
+    found: Mapping[str, StageResult],
+    options: Any,
+    progress: Progress | None = None,
+    *,
+    intrinsics: Rig | None = None,
+    videos: Mapping[str, Path] | None = None,
 ) -> dict[str, Any]:
-    """Bring all cameras to one time base; writes ``keypoints.npz``."""
+    """Bring all cameras to one time base; writes ``keypoints.npz``.
+
+    Args:
+        folder: where to write.
+        found: what detection left, by camera.
+        options: see :class:`sportcore.sync.SyncOptions`.
+        progress: unused.
+        intrinsics: lenses by camera name.
+        videos: for their sound and time codes, by camera name.
+    """
     from ..keypoints2d import Detections
     from ..sync import CameraTrack, align_cameras
 
@@ -162,7 +177,8 @@ def synchronise(
         )
         for name, d in loaded.items()
     ]  # fmt: skip
-    keypoints, report = align_cameras(tracks, next(iter(loaded.values())).skeleton, options)
+    skeleton = next(iter(loaded.values())).skeleton
+    keypoints, report = align_cameras(tracks, skeleton, options, intrinsics=intrinsics, videos=videos)
     write_keypoints(keypoints, folder / "keypoints.npz")
     write_json(folder / "report.json", report.to_dict())
     return {"frames": keypoints.n_frames, "fps": keypoints.fps, "report": report.to_dict()}

@@ -70,7 +70,8 @@ def finish(road: Road, until: str) -> RunResult:
     if until in ("sync", "clean"):
         result = road.sync() if until == "sync" else road.clean()
         kp = result.file("keypoints.npz")
-        return RunResult(out, True, "Tracks are ready.", dict(result.info), {"keypoints": kp})
+        usable, verdict = sync_verdict(road.sync().info["report"]) if until == "sync" else (True, "Tracks are ready.")
+        return RunResult(out, usable, verdict, dict(result.info), {"keypoints": kp}, tuple(road.notes))
     if until == "calibrate":
         cameras = road.calibrate(0, road.first_lift())
         file = write_rig(geometry.load_rig(cameras.folder), out / "Calib.toml") or out / "Calib.toml"
@@ -91,6 +92,18 @@ def finish(road: Road, until: str) -> RunResult:
     if at >= STAGES.index("report"):
         files["report"] = _report(road, best, rounds, comparison, summary)
     return RunResult(out, usable, verdict, summary, files, tuple(road.notes))
+
+
+def sync_verdict(report: Mapping[str, Any]) -> tuple[bool, str]:
+    """Whether the time base can be relied on, and one sentence about it, from the plain report of a synchronisation."""
+    from ..sync import REMEDY
+
+    open_ = [str(c["name"]) for c in report["cameras"][1:] if c["offset_s"] is None or c["reason"]]
+    if not report["sure"]:
+        return False, f"When {', '.join(open_)} looks could not be told. {REMEDY}"
+    if open_ and report["options"]["method"] != "none" and report["options"]["offsets"] == "auto":
+        return True, f"Tracks are ready; {', '.join(open_)} was left as it is, which nothing speaks against."
+    return True, "Tracks are ready."
 
 
 def _verdict(calibration: Mapping[str, Any], points: Mapping[str, Any] | None) -> tuple[bool, str]:
