@@ -101,7 +101,7 @@ def main() -> int:
             slowest[target] = max(slowest[target], (cpu, this))
             for text in violations:
                 if not hard([text]):
-                    untidy[f"{target} {text}"] += 1
+                    untidy[f"{target} {text.split(',')[0]}"] += 1
                     if args.only is None:
                         continue
                 broken += bool(hard([text]))
@@ -118,7 +118,7 @@ def main() -> int:
         for outcome, n in counts[target].most_common():
             print(f"    {n:6d} {outcome}")
     for text, n in untidy.most_common(20):
-        print(f"  untidy, {n} times: {text}")
+        print(f"  {n} times: {text}")
     print(f"{broken} violations")
     return 1 if broken else 0
 

@@ -17,7 +17,9 @@ class Case:
     """What will be given to ``sc.calibrate``; arrays and options as a caller might pass them.
 
     ``truth`` is the rig that the observations come from; None where the fault leaves no answer that could be checked.
-    ``never_good`` marks input that holds no information on the cameras: a good grade would be a lie.
+    ``deceptive`` marks views that contradict each other in a way that few cameras may not show (docs/calibrate.md): a
+    mirrored video, another moment. ``never_good`` marks input that holds no information on the cameras: a good grade
+    would be a lie.
     """
 
     xy: Any
@@ -30,6 +32,7 @@ class Case:
     lenses: Callable[[], sc.Rig] | None = None
     monocular: Any = None
     never_good: bool = False
+    deceptive: bool = False
 
 
 def base(rng: np.random.Generator, cameras: int | None = None, frames: int | None = None) -> Case:

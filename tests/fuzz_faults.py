@@ -61,7 +61,7 @@ def all_at_one_pixel(case, rng):
 
 @fault
 def integers(case, rng):
-    case.xy = np.rint(np.nan_to_num(case.xy, nan=-1)).astype(int)
+    case.xy = np.rint(np.clip(np.nan_to_num(case.xy, nan=-1), -1e6, 1e6)).astype(int)
     return case
 
 
@@ -141,7 +141,7 @@ def objects(case, rng):
 def nested_lists(case, rng):
     case.xy = case.xy[:, :15].tolist()
     case.score = case.score[:, :15].tolist()
-    if rng.random() < 0.3:
+    if rng.random() < 0.3 and case.xy and case.xy[0]:
         case.xy[0][0] = case.xy[0][0][:-1]
     return case
 

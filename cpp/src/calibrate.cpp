@@ -6,7 +6,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "body_views.h"
+#include "body_adjust.h"
 #include "sportcore/error.h"
 #include "sportcore/essential.h"
 #include "sportcore/parallel.h"
@@ -15,136 +15,12 @@
 namespace sportcore {
 namespace {
 
+using detail::Adjustment;
 using detail::BodyViews;
-using detail::Structure;
+using detail::Reconstruction;
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-double median(std::vector<double>& v) {
-  if (v.empty()) return 0.0;
-  std::nth_element(v.begin(), v.begin() + v.size() / 2, v.end());
-  return v[v.size() / 2];
-}
-
-// Cameras, which of them are placed, and the points they give.
-struct Reconstruction {
-  std::vector<Camera<double>> cameras;
-  std::vector<std::uint8_t> placed;
-  Structure structure;
-  double sigma_px = 0;  // deviation of one coordinate
-};
-
-// The adjusted observations in compressed rows.
-struct Rows {
-  std::vector<std::size_t> point;  // (f * J + j) of each row
-  std::vector<std::int64_t> offset{0};
-  std::vector<std::int32_t> camera, cluster, joint;
-  std::vector<double> xy, weight, points;
-};
-
-std::vector<int> placed_list(const Reconstruction& r) {
-  std::vector<int> out;
-  for (std::size_t c = 0; c < r.placed.size(); ++c)
-    if (r.placed[c]) out.push_back(static_cast<int>(c));
-  return out;
-}
-
-Rows collect_rows(const BodyViews& views, const Reconstruction& r, double gate_px) {
-  Rows rows;
-  const std::vector<double> centers = detail::camera_centers(r.cameras);
-  const std::vector<int> list = placed_list(r);
-  std::vector<std::int32_t> rank(views.C, -1);
-  for (std::size_t k = 0; k < list.size(); ++k) rank[list[k]] = static_cast<std::int32_t>(k);
-  const std::size_t clusters = std::min<std::size_t>(views.F, 50);
-  detail::View seen[64];
-  for (std::size_t f = 0; f < views.F; ++f)
-    for (std::size_t j = 0; j < views.J; ++j) {
-      const double* X = r.structure.points.data() + 3 * (f * views.J + j);
-      if (!is_finite(X[0])) continue;
-      const int n = views.gather(r.cameras, centers, r.placed, f, j, 0, seen);
-      const std::size_t start = rows.camera.size();
-      for (int i = 0; i < n; ++i) {
-        if (detail::view_residual2(seen[i], X) > gate_px * gate_px) continue;
-        const double* uv = views.pixel(views.source(seen[i].camera, f, j));
-        rows.camera.push_back(rank[seen[i].camera]);
-        rows.xy.push_back(uv[0]), rows.xy.push_back(uv[1]);
-        rows.weight.push_back(seen[i].weight);
-      }
-      if (rows.camera.size() < start + 2) {
-        rows.camera.resize(start), rows.xy.resize(2 * start), rows.weight.resize(start);
-        continue;
-      }
-      rows.point.push_back(f * views.J + j);
-      rows.offset.push_back(static_cast<std::int64_t>(rows.camera.size()));
-      rows.cluster.push_back(static_cast<std::int32_t>(f * clusters / views.F));
-      rows.joint.push_back(static_cast<std::int32_t>(j));
-      rows.points.insert(rows.points.end(), X, X + 3);
-    }
-  return rows;
-}
-
-// Robust deviation of one coordinate: Rayleigh median of the residuals, each freed of the point's three
-// unknowns.
-double robust_sigma(const BodyViews& views, const Reconstruction& r) {
-  const std::vector<double> centers = detail::camera_centers(r.cameras);
-  std::vector<double> all;
-  detail::View seen[64];
-  const std::size_t step = std::max<std::size_t>(1, views.F / 150);
-  for (std::size_t f = 0; f < views.F; f += step)
-    for (std::size_t j = 0; j < views.J; ++j) {
-      const double* X = r.structure.points.data() + 3 * (f * views.J + j);
-      if (!is_finite(X[0])) continue;
-      const int n = views.gather(r.cameras, centers, r.placed, f, j, 0, seen);
-      int good = 0;
-      for (int i = 0; i < n; ++i) good += r.structure.inlier[views.slot(seen[i].camera, f, j)];
-      if (good < 2) continue;
-      const double spread = std::sqrt(2.0 * good / (2.0 * good - 3.0));
-      for (int i = 0; i < n; ++i)
-        if (r.structure.inlier[views.slot(seen[i].camera, f, j)])
-          all.push_back(spread * std::sqrt(detail::view_residual2(seen[i], X) * seen[i].weight));
-    }
-  return median(all) / 1.1774;
-}
-
-struct Adjustment {
-  Loss loss = Loss::kCauchy;
-  double scale_px = 6, gate_px = 20;
-  int iterations = 10;
-  double tolerance = 1e-5;
-  FocalRefinement focal = FocalRefinement::kNone;
-  bool covariance = false;
-};
-
-BundleResult adjust(const BodyViews& views, Reconstruction& r, const Adjustment& a, int num_threads) {
-  Rows rows = collect_rows(views, r, a.gate_px);
-  const std::vector<int> list = placed_list(r);
-  if (rows.point.size() < 6 || list.size() < 2) return {};
-  std::vector<Camera<double>> cameras;
-  for (int c : list) cameras.push_back(r.cameras[c]);
-  BundleObservations obs;
-  obs.num_points = rows.point.size();
-  obs.point_offset = rows.offset.data();
-  obs.camera = rows.camera.data();
-  obs.xy = rows.xy.data();
-  obs.weight = rows.weight.data();
-  obs.cluster = a.covariance ? rows.cluster.data() : nullptr;
-  obs.group = a.covariance ? rows.joint.data() : nullptr;
-  BundleOptions options;
-  options.loss = a.loss;
-  options.loss_scale_px = a.scale_px;
-  options.focal = a.focal;
-  options.max_iterations = a.iterations;
-  options.step_tolerance = a.tolerance;
-  options.cost_tolerance = 1e-12;
-  options.num_threads = num_threads;
-  options.compute_covariance = a.covariance;
-  BundleResult out = adjust_bundle(cameras.data(), cameras.size(), rows.points.data(), obs, options);
-  for (std::size_t k = 0; k < list.size(); ++k) r.cameras[list[k]] = cameras[k];
-  for (std::size_t k = 0; k < rows.point.size(); ++k)
-    std::copy_n(rows.points.data() + 3 * k, 3, r.structure.points.data() + 3 * rows.point[k]);
-  return out;
 }
 
 // ---- pairs
@@ -183,6 +59,10 @@ Reconstruction start_from(const BodyViews& views, const BodyObservations& in, co
                           double threshold_px, const CalibrateOptions& options) {
   Reconstruction r;
   r.placed.assign(views.C, 0);
+  r.offset.assign(views.C, 0.0);
+  r.drift.assign(views.C, 0.0);
+  r.bones.joints.assign(in.bones, in.bones + 2 * in.num_bones);
+  r.bones.pairs.assign(in.bone_pairs, in.bone_pairs + 2 * in.num_bone_pairs);
   for (std::size_t c = 0; c < views.C; ++c) {
     Camera<double> camera{};
     camera.lens = in.lens[c];
@@ -368,7 +248,7 @@ CalibrateResult calibrate_bodies(const BodyObservations& in, const CalibrateOpti
     const CameraPair& pair = result.pairs[order[rank[k]]];
     Reconstruction r = start_from(start, in, pair, threshold, options);
     grow(start, r, threshold, options);
-    const double score = static_cast<double>(placed_list(r).size()) + r.structure.inlier_share;
+    const double score = static_cast<double>(r.placed_list().size()) + r.structure.inlier_share;
     if (score > best_score) {
       best_score = score;
       best = std::move(r);
@@ -377,26 +257,34 @@ CalibrateResult calibrate_bodies(const BodyObservations& in, const CalibrateOpti
     if (best_score >= static_cast<double>(C) + 0.5) break;
   }
 
+  BundleOptions lens;
+  lens.focal = options.focal;
+  lens.principal_point = options.principal_point;
+  lens.radial = options.radial;
+  lens.focal_sigma = options.focal_sigma;
+  lens.principal_point_sigma_px = options.principal_point_sigma_px;
+  lens.radial_sigma = options.radial_sigma;
+
   // First adjustments on the start frames; the scale of the loss comes down with the residuals.
   const auto rebuild = [&](const BodyViews& views, double px) {
     best.structure = detail::build_structure(views, best.cameras, best.placed, px, options.min_parallax_rad,
                                              options.num_threads);
   };
   rebuild(start, threshold);
-  best.sigma_px = std::max(robust_sigma(start, best), 1e-3);
+  best.sigma_px = std::max(detail::robust_sigma(start, best), 1e-3);
   for (int round = 0; round < 3; ++round) {
     Adjustment a;
     a.scale_px = std::min(3 * best.sigma_px, 0.5 * threshold);
     a.gate_px = std::min(threshold, 10 * best.sigma_px);
     a.iterations = 10;
     a.tolerance = 1e-5;
-    a.focal = options.focal;
+    a.lens = lens;
     adjust(start, best, a, options.num_threads);
     if (round == 0 && options.undo_swaps)
       detail::undo_swaps(start, best.cameras, best.placed, std::min(threshold, 5 * best.sigma_px),
                          options.num_threads);
     rebuild(start, std::min(threshold, 6 * best.sigma_px));
-    const double sigma = std::max(robust_sigma(start, best), 1e-3);
+    const double sigma = std::max(detail::robust_sigma(start, best), 1e-3);
     const bool settled = sigma > 0.9 * best.sigma_px && round > 0;
     best.sigma_px = sigma;
     if (settled) break;
@@ -409,21 +297,28 @@ CalibrateResult calibrate_bodies(const BodyObservations& in, const CalibrateOpti
     detail::undo_swaps(views, best.cameras, best.placed, std::min(threshold, 5 * best.sigma_px),
                        options.num_threads);
   rebuild(views, std::min(threshold, 6 * best.sigma_px));
-  best.sigma_px = std::max(robust_sigma(views, best), 1e-3);
+  best.sigma_px = std::max(detail::robust_sigma(views, best), 1e-3);
   lap(2);
   Adjustment a;
   a.scale_px = std::min(3 * best.sigma_px, 0.5 * threshold);
   a.gate_px = std::min(threshold, 8 * best.sigma_px);
   a.iterations = 15;
   a.tolerance = 3e-5;
-  a.focal = options.focal;
+  a.lens = lens;
+  a.clocks = options.clocks;
+  a.drift = options.drift;
+  a.frame_s = in.frame_s;
   adjust(views, best, a, options.num_threads);
   rebuild(views, std::min(threshold, 5 * best.sigma_px));
-  best.sigma_px = std::max(robust_sigma(views, best), 1e-3);
+  best.sigma_px = std::max(detail::robust_sigma(views, best), 1e-3);
+  if (options.bone_lengths && in.num_bones) {
+    detail::measure_bones(views, best);
+    a.bones = true;
+  }
   a.loss = Loss::kGemanMcClure;
   a.scale_px = std::min(5 * best.sigma_px, 0.7 * threshold);
   a.gate_px = std::min(threshold, 6 * best.sigma_px);
-  a.iterations = 25;
+  a.iterations = 40;
   a.tolerance = 2e-7;
   a.covariance = true;
   result.bundle = adjust(views, best, a, options.num_threads);
@@ -433,14 +328,16 @@ CalibrateResult calibrate_bodies(const BodyObservations& in, const CalibrateOpti
     probe.structure =
         detail::build_structure(start, probe.cameras, probe.placed, std::min(threshold, 6 * best.sigma_px),
                                 options.min_parallax_rad, options.num_threads);
-    a.focal = FocalRefinement::kShared;
+    a.lens = {};
+    a.lens.focal = FocalRefinement::kShared;
+    a.bones = a.clocks = false;
     a.loss = Loss::kCauchy;
     a.scale_px = std::min(3 * best.sigma_px, 0.5 * threshold);
     a.gate_px = threshold;
     a.iterations = 20;
     a.tolerance = 1e-4;
     const BundleResult b = adjust(start, probe, a, options.num_threads);
-    const int c = placed_list(probe).front();
+    const int c = probe.placed_list().front();
     result.focal_factor = probe.cameras[c].lens.fx / best.cameras[c].lens.fx;
     if (!b.covariance.empty()) result.focal_factor_sigma = std::sqrt(std::max(0.0, b.covariance.back()));
     result.focal_probed = !b.covariance.empty();
@@ -452,6 +349,10 @@ CalibrateResult calibrate_bodies(const BodyObservations& in, const CalibrateOpti
   result.points = std::move(best.structure.points);
   result.inlier = std::move(best.structure.inlier);
   result.swapped = views.swapped;
+  result.bone_length = best.bones.length;
+  result.bone_sigma = best.bones.sigma;
+  result.time_offset = best.offset;
+  result.clock_drift = best.drift;
   return result;
 }
 

@@ -66,6 +66,17 @@ py::tuple poses_out(const std::vector<Camera<double>>& cameras) {
   return py::make_tuple(R, t, focal);
 }
 
+// (C, 5): fx, fy, cx, cy, k1
+Doubles lenses_out(const std::vector<Camera<double>>& cameras) {
+  Doubles out({static_cast<py::ssize_t>(cameras.size()), py::ssize_t(5)});
+  for (std::size_t c = 0; c < cameras.size(); ++c) {
+    const Intrinsics<double>& lens = cameras[c].lens;
+    const double row[5] = {lens.fx, lens.fy, lens.cx, lens.cy, lens.k[0]};
+    std::copy(row, row + 5, out.mutable_data(static_cast<py::ssize_t>(c)));
+  }
+  return out;
+}
+
 py::dict bundle_out(const BundleResult& r) {
   py::dict d;
   d["converged"] = r.lm.converged;
@@ -76,6 +87,11 @@ py::dict bundle_out(const BundleResult& r) {
   d["sigma_px"] = r.sigma_px;
   d["num_used"] = r.num_used;
   d["num_held"] = r.num_held;
+  py::list extra;
+  const char* kinds[] = {"log_focal", "cx", "cy", "k1", "time_offset", "drift"};
+  for (const BundleResult::Extra& e : r.extra)
+    extra.append(py::make_tuple(kinds[static_cast<int>(e.kind)], e.camera));
+  d["extra"] = extra;
   if (r.covariance.empty()) {
     d["covariance"] = py::none();
   } else {
@@ -115,7 +131,9 @@ py::dict calibrate(const Doubles& xy, const Doubles& weight, const CameraArray& 
                    const py::object& flip, double max_reprojection_error_px, int max_frames,
                    int max_start_frames, double min_parallax_rad, int min_shared_points,
                    const std::string& focal, bool probe_focal, bool undo_swaps, int num_threads,
-                   std::uint64_t seed) {
+                   std::uint64_t seed, const py::object& bones, const py::object& bone_pairs,
+                   bool principal_point, bool radial, double focal_sigma, double principal_point_sigma_px,
+                   double radial_sigma, bool clocks, bool drift, double frame_s) {
   const py::ssize_t C = static_cast<py::ssize_t>(cameras.cameras.size());
   check_shape(xy, "xy_px", {C, -1, -1, 2});
   const py::ssize_t T = xy.shape(1), J = xy.shape(2);
@@ -131,7 +149,36 @@ py::dict calibrate(const Doubles& xy, const Doubles& weight, const CameraArray& 
     check_flip(flip_array, J);
     in.flip = flip_array.data();
   }
+  Array<std::int32_t> bone_array, pair_array;
+  if (!bones.is_none()) {
+    bone_array = bones.cast<Array<std::int32_t>>();
+    check_shape(bone_array, "bones", {-1, 2});
+    for (py::ssize_t b = 0; b < bone_array.shape(0); ++b)
+      for (int k = 0; k < 2; ++k)
+        require(
+            bone_array.at(b, k) >= 0 && bone_array.at(b, k) < J && bone_array.at(b, 0) != bone_array.at(b, 1),
+            "bones must name two different joints each.");
+    in.num_bones = bone_array.shape(0), in.bones = bone_array.data();
+    if (!bone_pairs.is_none()) {
+      pair_array = bone_pairs.cast<Array<std::int32_t>>();
+      check_shape(pair_array, "bone_pairs", {-1, 2});
+      for (py::ssize_t b = 0; b < pair_array.size(); ++b)
+        require(pair_array.data()[b] >= 0 && pair_array.data()[b] < bone_array.shape(0),
+                "bone_pairs must name bones.");
+      in.num_bone_pairs = pair_array.shape(0), in.bone_pairs = pair_array.data();
+    }
+  }
+  in.frame_s = frame_s;
+  require(!clocks || frame_s > 0, "Clocks need the time from frame to frame.");
   CalibrateOptions options;
+  options.principal_point = principal_point;
+  options.radial = radial;
+  options.focal_sigma = focal_sigma;
+  options.principal_point_sigma_px = principal_point_sigma_px;
+  options.radial_sigma = radial_sigma;
+  options.bone_lengths = in.num_bones > 0;
+  options.clocks = clocks;
+  options.drift = drift;
   options.max_reprojection_error_px = max_reprojection_error_px;
   options.max_frames = max_frames;
   options.max_start_frames = max_start_frames;
@@ -176,6 +223,11 @@ py::dict calibrate(const Doubles& xy, const Doubles& weight, const CameraArray& 
   d["inlier"] = any ? py::object(flags_out(r.inlier, {C, F, J})) : py::none();
   d["swapped"] = any ? py::object(flags_out(r.swapped, {C, F})) : py::none();
   d["bundle"] = bundle_out(r.bundle);
+  d["bone_length"] = r.bone_length;
+  d["bone_sigma"] = r.bone_sigma;
+  d["time_offset_s"] = r.time_offset;
+  d["clock_drift"] = r.clock_drift;
+  d["lens"] = lenses_out(r.cameras);
   d["focal_probed"] = r.focal_probed;
   d["focal_factor"] = r.focal_factor;
   d["focal_factor_sigma"] = r.focal_factor_sigma;
@@ -186,7 +238,9 @@ py::dict calibrate(const Doubles& xy, const Doubles& weight, const CameraArray& 
 py::dict adjust(const CameraArray& cameras, const Doubles& points, const Array<std::int64_t>& point_offset,
                 const Array<std::int32_t>& camera, const Doubles& xy, const py::object& weight,
                 const std::string& loss, double loss_scale_px, const std::string& focal, int max_iterations,
-                double cost_tolerance, double step_tolerance, int num_threads, const py::object& cluster) {
+                double cost_tolerance, double step_tolerance, int num_threads, const py::object& cluster,
+                double sigma_px, bool principal_point, bool radial, const py::object& lengths,
+                const py::object& clocks) {
   check_shape(points, "points_world_m", {-1, 3});
   const py::ssize_t N = points.shape(0);
   check_shape(point_offset, "point_offset", {N + 1});
@@ -216,6 +270,60 @@ py::dict adjust(const CameraArray& cameras, const Doubles& points, const Array<s
   options.cost_tolerance = cost_tolerance;
   options.step_tolerance = step_tolerance;
   options.num_threads = num_threads;
+  options.sigma_px = sigma_px;
+  options.principal_point = principal_point;
+  options.radial = radial;
+  // Lengths: frame_offset (F + 1), edges (E, 2), index (E), sigma (L), value (L), excess (E).
+  Array<std::int64_t> frame_offset;
+  Array<std::int32_t> edges, index;
+  Doubles sigma, excess;
+  std::vector<double> value;
+  std::vector<std::int32_t> first, second;
+  BundleLengths bones;
+  if (!lengths.is_none()) {
+    const py::dict d = lengths.cast<py::dict>();
+    frame_offset = d["frame_offset"].cast<Array<std::int64_t>>();
+    edges = d["edges"].cast<Array<std::int32_t>>();
+    index = d["index"].cast<Array<std::int32_t>>();
+    sigma = d["sigma"].cast<Doubles>();
+    const Doubles start = d["value"].cast<Doubles>();
+    check_shape(edges, "edges", {-1, 2});
+    check_shape(index, "index", {edges.shape(0)});
+    check_shape(start, "value", {sigma.size()});
+    value.assign(start.data(), start.data() + start.size());
+    for (py::ssize_t e = 0; e < edges.shape(0); ++e)
+      first.push_back(edges.at(e, 0)), second.push_back(edges.at(e, 1));
+    bones.num_edges = first.size();
+    bones.first = first.data(), bones.second = second.data(), bones.index = index.data();
+    bones.num_lengths = value.size();
+    bones.sigma = sigma.data(), bones.value = value.data();
+    if (d.contains("excess")) {
+      excess = d["excess"].cast<Doubles>();
+      check_shape(excess, "excess", {edges.shape(0)});
+      bones.excess = excess.data();
+    }
+    obs.num_frames = static_cast<std::size_t>(std::max<py::ssize_t>(frame_offset.size() - 1, 0));
+    obs.frame_offset = frame_offset.data();
+    obs.lengths = &bones;
+  }
+  // Clocks: time (N), velocity (N, 3), acceleration (N, 3), offset (C), drift (C), refine_drift.
+  Doubles time, velocity, acceleration;
+  std::vector<double> offset(cameras.cameras.size(), 0.0), drift(cameras.cameras.size(), 0.0);
+  BundleClocks clock;
+  if (!clocks.is_none()) {
+    const py::dict d = clocks.cast<py::dict>();
+    time = d["time"].cast<Doubles>();
+    velocity = d["velocity"].cast<Doubles>();
+    acceleration = d["acceleration"].cast<Doubles>();
+    check_shape(time, "time", {N});
+    check_shape(velocity, "velocity", {N, 3});
+    check_shape(acceleration, "acceleration", {N, 3});
+    clock.time = time.data(), clock.velocity = velocity.data(), clock.acceleration = acceleration.data();
+    clock.offset = offset.data(), clock.drift = drift.data();
+    clock.refine_drift = d.contains("refine_drift") && d["refine_drift"].cast<bool>();
+    clock.drift_sigma = 0.0;
+    obs.clocks = &clock;
+  }
   std::vector<Camera<double>> out = cameras.cameras;
   std::vector<double> X(points.data(), points.data() + points.size());
   BundleResult r;
@@ -229,6 +337,10 @@ py::dict adjust(const CameraArray& cameras, const Doubles& points, const Array<s
   d["t"] = poses[1];
   d["focal_px"] = poses[2];
   d["points"] = copy_out(X, {N, 3});
+  d["lens"] = lenses_out(out);
+  d["lengths"] = value;
+  d["time_offset_s"] = offset;
+  d["clock_drift"] = drift;
   return d;
 }
 
@@ -283,6 +395,10 @@ void register_calibrate(py::module_& m) {
         py::arg("max_frames") = 1000, py::arg("max_start_frames") = 100, py::arg("min_parallax_rad") = 0.035,
         py::arg("min_shared_points") = 30, py::arg("focal") = "none", py::arg("probe_focal") = false,
         py::arg("undo_swaps") = true, py::arg("num_threads") = 0, py::arg("seed") = 0,
+        py::arg("bones") = py::none(), py::arg("bone_pairs") = py::none(), py::arg("principal_point") = false,
+        py::arg("radial") = false, py::arg("focal_sigma") = 0.0, py::arg("principal_point_sigma_px") = 0.0,
+        py::arg("radial_sigma") = 0.0, py::arg("clocks") = false, py::arg("drift") = false,
+        py::arg("frame_s") = 0.0,
         "Camera poses from the keypoints (C, T, J, 2) px of a moving body, up to a similarity; see "
         "calibrate.h.");
   m.def("find_swaps", &swaps, py::arg("xy_px"), py::arg("weight"), py::arg("cameras"), py::arg("flip"),
@@ -292,7 +408,9 @@ void register_calibrate(py::module_& m) {
         py::arg("camera"), py::arg("xy_px"), py::kw_only(), py::arg("weight") = py::none(),
         py::arg("loss") = "cauchy", py::arg("loss_scale_px") = 6.0, py::arg("focal") = "none",
         py::arg("max_iterations") = 50, py::arg("cost_tolerance") = 1e-12, py::arg("step_tolerance") = 1e-9,
-        py::arg("num_threads") = 0, py::arg("cluster") = py::none(),
+        py::arg("num_threads") = 0, py::arg("cluster") = py::none(), py::arg("sigma_px") = 1.0,
+        py::arg("principal_point") = false, py::arg("radial") = false, py::arg("lengths") = py::none(),
+        py::arg("clocks") = py::none(),
         "Robust bundle adjustment over observations in compressed rows (those of point p are point_offset[p] "
         "to "
         "point_offset[p + 1]); returns R, t, focal_px, points, covariance and the course of the iteration.");

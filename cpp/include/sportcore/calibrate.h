@@ -29,6 +29,10 @@ struct BodyObservations {
   const Intrinsics<double>* lens = nullptr;  // (C)
   const std::int32_t* flip =
       nullptr;  // (J) index of the mirrored joint (itself when unpaired); null: no swap test
+  std::size_t num_bones = 0, num_bone_pairs = 0;
+  const std::int32_t* bones = nullptr;       // (num_bones, 2) joints at a constant distance
+  const std::int32_t* bone_pairs = nullptr;  // (num_bone_pairs, 2) bones of equal length, left and right
+  double frame_s = 0.0;                      // time from frame to frame, for the clocks
 };
 
 struct CalibrateOptions {
@@ -38,7 +42,11 @@ struct CalibrateOptions {
   double min_parallax_rad = 0.035;  // between the rays of a point that enters the adjustment (2 degrees)
   int min_shared_points = 30;       // of a camera pair
   FocalRefinement focal = FocalRefinement::kNone;
-  bool probe_focal = false;  // also report the focal factor that would fit best
+  bool principal_point = false, radial = false;  // also free, see BundleOptions
+  double focal_sigma = 0.0, principal_point_sigma_px = 0.0, radial_sigma = 0.0;
+  bool bone_lengths = true;            // constant bone lengths in the closing adjustment
+  bool clocks = false, drift = false;  // time offsets (and drifts) of less than about a frame
+  bool probe_focal = false;            // also report the focal factor that would fit best
   bool undo_swaps = true;
   int num_threads = 0;
   std::uint64_t seed = 0;
@@ -63,8 +71,10 @@ struct CalibrateResult {
   std::vector<double> points;               // (F, J, 3), NaN where not determined
   std::vector<std::uint8_t> inlier;         // (C, F, J)
   std::vector<std::uint8_t> swapped;        // (C, F) left and right exchanged
-  BundleResult bundle;        // the closing adjustment (cameras in ascending order of the connected)
-  double focal_factor = 1.0;  // best common focal factor, when probed
+  BundleResult bundle;  // the closing adjustment (cameras in ascending order of the connected)
+  std::vector<double> bone_length, bone_sigma;   // (num_bones) and deviation from frame to frame; 0: unknown
+  std::vector<double> time_offset, clock_drift;  // (C) s and s/s, see BundleClocks
+  double focal_factor = 1.0;                     // best common focal factor, when probed
   double focal_factor_sigma = 0.0;
   bool focal_probed = false;
   std::array<double, 4> seconds{};  // pairs, growing, swaps and triangulation, adjustment

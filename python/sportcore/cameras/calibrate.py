@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core
 from ..errors import DegenerateError, InputError
 from ..points3d import TriangulateOptions, camera_array, triangulate
+from ..skeletons import Skeleton
 from ..types import Calibration, Keypoints2D, Rig
 from .anthropometry import calibration_joints
 from .checks import Complaints, check_motion, check_observations, explain_no_start, match_rig
@@ -83,6 +84,7 @@ def calibrate(
     motion = check_motion(_thinned(xy), names, complaints)
     weight = _weights(keypoints, joints, seen)
     flip = _flip(skeleton.flip_permutation, joints) if options.undo_swaps else None
+    bones, bone_pairs = _bones(skeleton, joints) if options.bone_lengths else (None, None)
     diagonal = float(np.hypot(*np.median(rig.image_sizes, axis=0)))
     limit = options.max_reprojection_error_px or 0.01 * diagonal
 
@@ -92,7 +94,7 @@ def calibrate(
         xy, weight, camera_array(rig), flip=flip, max_reprojection_error_px=limit, max_frames=options.max_frames,
         min_parallax_rad=MIN_PARALLAX_RAD, min_shared_points=MIN_SHARED_POINTS, focal=options.refine_focal,
         probe_focal=options.refine_focal == "none", undo_swaps=options.undo_swaps, num_threads=options.num_threads,
-        seed=options.seed,
+        seed=options.seed, bones=bones, bone_pairs=bone_pairs if options.bone_symmetry else None,
     )  # fmt: skip
     seconds = dict(zip(("pairs", "growing", "swaps", "adjustment"), result["seconds"], strict=True))
     seconds["solver"] = time.perf_counter() - start
@@ -187,6 +189,23 @@ def _weights(keypoints: Keypoints2D, joints: list[int], seen: NDArray[np.bool_])
 def _flip(permutation: NDArray[np.int64], joints: list[int]) -> NDArray[np.int32]:
     where = {j: i for i, j in enumerate(joints)}
     return np.array([where.get(int(permutation[j]), i) for i, j in enumerate(joints)], np.int32)
+
+
+def _bones(skeleton: Skeleton, joints: list[int]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """(B, 2) bones among the joints that are used, and (P, 2) which of them are left and right of the same."""
+    where = {j: i for i, j in enumerate(joints)}
+    bones = [(int(a), int(b)) for a, b in skeleton.bone_indices if int(a) in where and int(b) in where]
+    index = {frozenset(bone): k for k, bone in enumerate(bones)}
+    flip = skeleton.flip_permutation
+    pairs = []
+    for k, (a, b) in enumerate(bones):
+        mirrored = index.get(frozenset((int(flip[a]), int(flip[b]))))
+        if mirrored is not None and k < mirrored:
+            pairs.append((k, mirrored))
+    return (
+        np.array([(where[a], where[b]) for a, b in bones], np.int32).reshape(-1, 2),
+        np.array(pairs, np.int32).reshape(-1, 2),
+    )
 
 
 def _exchanged(

@@ -27,6 +27,9 @@ class CalibrateOptions:
         max_frames: frames in the closing adjustment; chosen evenly over time and over the athlete's motion.
         min_score: observations with a lower detector score are left out.
         undo_swaps: test whether left and right are exchanged in whole camera-frames.
+        bone_lengths: let the distances between neighbouring joints be constant over time, each up to the deviation that
+            the recording shows.
+        bone_symmetry: let left and right bones be of equal length up to 2 %.
         refine_focal: let focal lengths move too: ``"none"``, ``"shared"`` (one factor for all), ``"per_camera"``.
         seed: of the random samples; the same seed gives the same result.
         num_threads: 0 for all cores; the result does not depend on it.
@@ -44,6 +47,8 @@ class CalibrateOptions:
     max_frames: int = 1000
     min_score: float = 0.1
     undo_swaps: bool = True
+    bone_lengths: bool = True
+    bone_symmetry: bool = True
     refine_focal: Literal["none", "shared", "per_camera"] = "none"
     seed: int = 0
     num_threads: int = 0

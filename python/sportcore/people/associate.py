@@ -20,7 +20,7 @@ from .groups import gather, group_lanes, window_edges
 from .identities import lane_points, link_lanes, reassign, relink, stitch
 from .pairs import PairPose, consistent_pairs, find_pair_pose, geometry_of
 from .scale import scale_calibration, scale_from_heights
-from .slots import Slots, pack
+from .slots import Slots, pack, pieces
 from .types import DiscardedTrack, PeopleAssociation, PeopleOptions, PeopleTracks
 
 __all__ = ["associate_people", "match_to_rig", "stack_people"]
@@ -202,6 +202,7 @@ class _Work:
         self.edges = window_edges(tracks.n_frames, tracks.fps, options.window_s)
         bones = [(where[a], where[b]) for a, b in tracks.skeleton.bone_indices if a in where and b in where]
         self.bones = np.array(bones or [(0, 1)], np.int64)
+        self.pieces = [pieces(s, None)[0] for s in self.slots]
         self.warnings: list[str] = []
         self.seconds: dict[str, float] = {}
         self.info: dict[str, Any] = {}
@@ -306,9 +307,9 @@ class _Work:
         for last in (False, True):
             points = lane_points(self.slots, people, rig, 1.5 * tau, threads)
             if last:
-                people = relink(points, people, fps)
+                people = relink(points, people, self.bones, fps)
                 points = lane_points(self.slots, people, rig, 1.5 * tau, threads)
-            groups = stitch(people, points, self.bones, fps, o.max_gap_s, o.max_people)
+            groups = stitch(self.carriers(people), points, self.bones, fps, o.max_gap_s, o.max_people)
             people = np.stack([_joined(people[g]) for g in groups]) if groups else people[:0]
             joined = lane_points(self.slots, people, rig, 1.5 * tau, threads)
             if not last:  # fragments too short to be anybody do not take detections from others
@@ -317,6 +318,15 @@ class _Work:
                 joined = joined[real]
             people = reassign(self.slots, joined, rig, tau, self.flip, fps)
         return people, fit
+
+    def carriers(self, people: Ints) -> Ints:
+        """(P, C, T) uninterrupted piece of a track for (P, C, T) tracks."""
+        out = np.full(people.shape, -1, np.int64)
+        for c, (slots, piece) in enumerate(zip(self.slots, self.pieces, strict=True)):
+            for m in range(slots.track.shape[1]):
+                p, t = np.nonzero((people[:, c] == slots.track[None, :, m]) & (slots.track[None, :, m] >= 0))
+                out[p, c, t] = piece[t, m]
+        return out
 
     def judge(self, people: Ints, rig: Rig) -> tuple[Ints, dict[int, str]]:
         """Indices of the people to keep, most seen first, and why the others are left out."""

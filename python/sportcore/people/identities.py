@@ -10,7 +10,7 @@ best; people are taken apart where they jump or are lost, and linked once more.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ JUMP_M, JUMP_M_S = 0.2, 6.0  #: further and faster than anybody: the lane has go
 SHARED_BONUS = 0.25  #: in units of that distance, for each camera in which the same track goes on
 BRIDGE_S = 0.4  #: gaps bridged for the assignment of detections
 BODY_SIZE_SIGMA = 0.04  #: relative difference of bone lengths at which two bodies begin to differ
+STITCH_COST, CARRIED_BONUS = 1.5, 1.0  #: of fragments that follow each other, see _stitch_cost
 SAME_PLACE_M, OVERLAP_S = 0.2, 0.3  #: of fragments of one person that overlap in time
 
 
@@ -81,6 +82,7 @@ class _Stretch:
     span: tuple[int, int]  # first and last frame with a body
     begin: _End
     end: _End
+    size: Floats | None = None  # (B,) log bone lengths, NaN where unknown
 
 
 def _stretch(points: Floats, chosen: Ints, row: int, t0: int, t1: int, fps: float, reach: int) -> _Stretch | None:
@@ -144,7 +146,13 @@ def _link_cost(p: _Stretch, q: _Stretch, fps: float) -> float:
     if gap >= reach:
         return np.inf
     shared = sum(bool(a & b) for a, b in zip(p.end.tracks, q.begin.tracks, strict=True))
-    return gap / reach + 0.5 * wait - SHARED_BONUS * min(shared, 3)
+    unlike = 0.0
+    if p.size is not None and q.size is not None:
+        d = np.abs(p.size - q.size)
+        unlike = float(np.nanmedian(d)) if np.isfinite(d).sum() >= 3 else 0.0
+    if unlike > 2 * BODY_SIZE_SIGMA:
+        return np.inf
+    return gap / reach + 0.5 * wait - SHARED_BONUS * min(shared, 3) + 0.5 * unlike / BODY_SIZE_SIGMA
 
 
 def _link(stretches: list[_Stretch], chosen: Ints, fps: float, overlap: int) -> Ints:
@@ -206,7 +214,7 @@ def link_lanes(points: Floats, lanes: Ints, edges: Ints, fps: float) -> Ints:
     return _link(stretches, lanes, fps, 0)
 
 
-def relink(points: Floats, people: Ints, fps: float) -> Ints:
+def relink(points: Floats, people: Ints, bones: Ints, fps: float) -> Ints:
     """Take people apart where they are lost or jump, and link the stretches anew.
 
     After detections were given to people frame by frame, the ends of stretches are where they are seen to be, not at
@@ -215,6 +223,7 @@ def relink(points: Floats, people: Ints, fps: float) -> Ints:
     Args:
         points: (P, T, J, 3) m.
         people: (P, C, T).
+        bones: (B, 2) joints.
         fps: frames per second.
     """
     stretches: list[_Stretch] = []
@@ -227,7 +236,8 @@ def relink(points: Floats, people: Ints, fps: float) -> Ints:
         for u0, u1 in zip([0, *cuts], [*cuts, len(x)], strict=True):
             one = _stretch(points, people, row, u0, u1, fps, reach)
             if one is not None:
-                stretches.append(one)
+                length = np.linalg.norm(x[u0:u1, bones[:, 0]] - x[u0:u1, bones[:, 1]], axis=-1)
+                stretches.append(replace(one, size=_bone_sizes(length)))
     return _link(stretches, people, fps, most)
 
 
@@ -256,10 +266,16 @@ class _Fragment:
         self.begin = _middle_of(points, owner, self.time[:5])
         self.end = _middle_of(points, owner, self.time[-5:])
         d = length[owner[self.time], self.time]
-        known = np.isfinite(d).sum(0) >= 8
-        self.size = np.full(d.shape[1], np.nan)
-        if known.any():
-            self.size[known] = np.log(np.maximum(np.nanmedian(d[:, known], axis=0), 1e-6))
+        self.size = _bone_sizes(d)
+
+
+def _bone_sizes(length: Floats) -> Floats:
+    """(B,) log of the median lengths (F, B), NaN where there are fewer than eight."""
+    known = np.isfinite(length).sum(0) >= 8
+    out = np.full(length.shape[1], np.nan)
+    if known.any():
+        out[known] = np.log(np.maximum(np.nanmedian(length[:, known], axis=0), 1e-6))
+    return out
 
 
 def _middle_of(points: Floats, owner: Ints, frames: Ints) -> Floats:
@@ -278,7 +294,7 @@ def _apart(a: Floats, b: Floats) -> float:
     return float(np.linalg.norm(np.median(d, axis=0))) if len(d) >= 2 else np.nan
 
 
-def _stitch_cost(a: _Fragment, b: _Fragment, points: Floats, chosen: Ints, fps: float, max_gap_s: float) -> float:
+def _stitch_cost(a: _Fragment, b: _Fragment, points: Floats, carrier: Ints, fps: float, max_gap_s: float) -> float:
     """Of b being the same person as a, where b begins after a; infinite where it cannot be."""
     if b.time[0] < a.time[0] or not len(a.time) or not len(b.time):
         return np.inf
@@ -296,24 +312,28 @@ def _stitch_cost(a: _Fragment, b: _Fragment, points: Floats, chosen: Ints, fps: 
         if len(common) > OVERLAP_S * fps:
             return np.inf
     wait = max(float(b.time[0] - a.time[-1]) / fps, 0.0)
-    if wait > max_gap_s:
+    last = carrier[a.owner[a.time[-3:]], :, a.time[-3:]].max(0)  # (C,)
+    first = carrier[b.owner[b.time[:3]], :, b.time[:3]].max(0)
+    carried = int(np.sum((last == first) & (last >= 0)))
+    if wait > max_gap_s and not carried:
         return np.inf
     gap = _apart(a.end, b.begin)
     gap = 1.0 if np.isnan(gap) else gap
     reach = 0.5 + 3.0 * wait
     if gap > reach:
         return np.inf
-    last, first = chosen[a.owner[a.time[-1]], :, a.time[-1]], chosen[b.owner[b.time[0]], :, b.time[0]]
-    shared = int(np.sum((last == first) & (last >= 0)))
-    return gap / reach + wait / max(max_gap_s, 1e-6) + unlike / BODY_SIZE_SIGMA - 0.3 * min(shared, 3)
+    away = min(wait / max(max_gap_s, 1e-6), 1.0)
+    return gap / reach + away + unlike / BODY_SIZE_SIGMA - CARRIED_BONUS * min(carried, 2)
 
 
-def stitch(chosen: Ints, points: Floats, bones: Ints, fps: float, max_gap_s: float, most: int) -> list[list[int]]:
+def stitch(carrier: Ints, points: Floats, bones: Ints, fps: float, max_gap_s: float, most: int) -> list[list[int]]:
     """Which fragments are one person: those in one place at one time, those that follow each other closely, and then,
     while there are too many people, those of one size.
 
     Args:
-        chosen: (P, C, T) track of each fragment.
+        carrier: (P, C, T) piece of a track, not interrupted by a meeting with another one, that shows the fragment in
+            each camera; -1 where none. A piece that goes on in one camera while the others lose somebody carries the
+            identity.
         points: (P, T, J, 3) m.
         bones: (B, 2) joints.
         fps: frames per second.
@@ -334,8 +354,8 @@ def stitch(chosen: Ints, points: Floats, bones: Ints, fps: float, max_gap_s: flo
     def update(i: int) -> None:
         for j in range(N):
             if j != i and alive[j]:
-                cost[i, j] = _stitch_cost(parts[i], parts[j], points, chosen, fps, max_gap_s)
-                cost[j, i] = _stitch_cost(parts[j], parts[i], points, chosen, fps, max_gap_s)
+                cost[i, j] = _stitch_cost(parts[i], parts[j], points, carrier, fps, max_gap_s)
+                cost[j, i] = _stitch_cost(parts[j], parts[i], points, carrier, fps, max_gap_s)
 
     def join(i: int, j: int) -> None:
         parts[i] = _Fragment(parts[i].members + parts[j].members, points, seen, length)
@@ -346,8 +366,8 @@ def stitch(chosen: Ints, points: Floats, bones: Ints, fps: float, max_gap_s: flo
     for i in range(N):
         for j in range(N):
             if i != j:
-                cost[i, j] = _stitch_cost(parts[i], parts[j], points, chosen, fps, max_gap_s)
-    while N and np.isfinite(cost.min()):
+                cost[i, j] = _stitch_cost(parts[i], parts[j], points, carrier, fps, max_gap_s)
+    while N and cost.min() < STITCH_COST:
         k = int(np.argmin(cost))
         join(k // N, k % N)
     while alive.sum() > most:  # the same person after a long absence
