@@ -137,7 +137,10 @@ def _scale(
         centres = -np.einsum("cji,cj->ci", R, t)
         distance = float(np.linalg.norm(centres[a] - centres[b]))
         if not distance > 0:
-            raise DegenerateError("The two cameras of known_camera_distance_m stand at the same place.")
+            raise DegenerateError(
+                "The two cameras of known_camera_distance_m stand at the same place.",
+                "Name two cameras that stand apart, or give height_m.",
+            )
         return metres / distance, f"distance of {metres:g} m between two cameras", 0.01 / metres, stature
     if options.bone is not None:
         a_name, b_name, metres = options.bone
@@ -149,7 +152,10 @@ def _scale(
         length = np.linalg.norm(points[:, index[a_name]] - points[:, index[b_name]], axis=-1)
         length = length[np.isfinite(length)]
         if length.size < 5:
-            raise DegenerateError(f"The bone {a_name} to {b_name} was measured in {length.size} frames only.")
+            raise DegenerateError(
+                f"The bone {a_name} to {b_name} was measured in {length.size} frames only.",
+                "Name a bone that two cameras see more often, or give height_m.",
+            )
         spread = 1.4826 * float(np.median(np.abs(length - np.median(length)))) / float(np.median(length))
         sigma = float(np.hypot(0.01 / metres, spread / np.sqrt(length.size) + 0.02))
         return metres / float(np.median(length)), f"{a_name} to {b_name} of {metres:g} m", sigma, stature
@@ -271,8 +277,9 @@ def _cameras_held_level(
 def _body_axis(top: Floats, bottom: Floats, pelvis: Floats | None) -> tuple[Floats, Floats, Floats]:
     """Up vector, tangent basis (2, 3), information (2, 2) from the direction ankles -> head."""
     axis = top - bottom
-    good = np.isfinite(axis).all(-1)
-    u = axis[good] / np.linalg.norm(axis[good], axis=-1, keepdims=True)
+    length = np.linalg.norm(axis, axis=-1)
+    good = np.isfinite(length) & (length > 0)  # head and feet in one point point nowhere
+    u = axis[good] / length[good, None]
     heading = np.zeros_like(axis)
     if pelvis is not None:
         with np.errstate(invalid="ignore", divide="ignore"):
