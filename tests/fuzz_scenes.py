@@ -57,7 +57,7 @@ def make_case(names: list[str], seed: int) -> Case:
     rng = np.random.default_rng([seed, 77])
     case = base(rng)
     case.deceptive = not DECEPTIVE.isdisjoint(names)
-    for name in sorted(names, key=lambda n: (n in LAST) - (n in FIRST)):
+    for name in sorted(names, key=lambda n: LAST.index(n) + 1 if n in LAST else -(n in FIRST)):
         case = FAULTS[name](case, rng)
     return case
 
