@@ -150,9 +150,9 @@ def _link_cost(p: _Stretch, q: _Stretch, fps: float) -> float:
     if p.size is not None and q.size is not None:
         d = np.abs(p.size - q.size)
         unlike = float(np.nanmedian(d)) if np.isfinite(d).sum() >= 3 else 0.0
-    if unlike > 2 * BODY_SIZE_SIGMA:
+    if unlike > 3 * BODY_SIZE_SIGMA:
         return np.inf
-    return gap / reach + 0.5 * wait - SHARED_BONUS * min(shared, 3) + 0.5 * unlike / BODY_SIZE_SIGMA
+    return gap / reach + 0.5 * wait - SHARED_BONUS * min(shared, 3) + 0.25 * unlike / BODY_SIZE_SIGMA
 
 
 def _link(stretches: list[_Stretch], chosen: Ints, fps: float, overlap: int) -> Ints:
