@@ -104,10 +104,12 @@ def main():
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--only", default="", help="conditions whose name contains this")
+    parser.add_argument("--rows", default=":", help="rows of the table, as 0:8")
     args = parser.parse_args()
     print("| condition | frames | ms | wrong | undecided | of | inside 95 % | drift ppm | CPU s |\n" + "|---" * 9 + "|")
     rows = []
-    for condition in CONDITIONS:
+    first, _, last = args.rows.partition(":")
+    for condition in CONDITIONS[int(first or 0) : int(last) if last else None]:
         if args.only in condition[0]:
             rows.append(measure(condition, args.seeds))
             print(line(rows[-1]), flush=True)

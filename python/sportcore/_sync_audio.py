@@ -38,6 +38,7 @@ _STRETCHES = 12
 _FINE_S = 0.03
 _MIN_RATIO = 1.4  # the best lag over the second best
 _MIN_HEIGHT = 10.0  # the best lag over the spread of all lags
+_WHITEN = 0.8  # 1: phase alone; a little less forgives noise in the bands where there is no sound
 _MIN_FINE = 5.0  # the same in the waveforms of a stretch
 
 
@@ -306,7 +307,7 @@ def _phat(x: Floats, y: Floats, reach: int) -> tuple[float, float]:
     magnitude = np.abs(cross)
     freq = np.fft.rfftfreq(size, 1 / RATE)
     weak = magnitude < 1e-3 * np.median(magnitude) + 1e-12
-    phase = np.where(weak | (freq < 100) | (freq > 7000), 0.0, cross / np.maximum(magnitude, 1e-20))
+    phase = np.where(weak | (freq < 100) | (freq > 7000), 0.0, cross / np.maximum(magnitude, 1e-20) ** _WHITEN)
     lags = np.fft.irfft(phase, size)
     near = np.concatenate([lags[-reach:], lags[: reach + 1]])
     k = int(np.argmax(near))

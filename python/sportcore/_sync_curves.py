@@ -49,6 +49,14 @@ class Curves:
     velocity: Floats
     doubt: Floats
 
+    def extent_px(self) -> float:
+        """Larger side of the box around the body, median over the frames."""
+        seen = np.isfinite(self.x).all(-1).sum(1) >= max(3, self.x.shape[1] // 2)
+        if not seen.any():
+            return float("nan")
+        x = self.x[seen]
+        return self.focal_px * float(np.median((np.nanmax(x, 1) - np.nanmin(x, 1)).max(1)))
+
     def at(self, times_s: Floats) -> tuple[Floats, Floats, Floats]:
         """Normalised points and velocities (N, J, 2), per second, and doubts (N, J) at any times (N,).
 

@@ -27,6 +27,7 @@ DRIFT_SIGMA = 100e-6  # a drift is known when it is this certain: what phones' c
 _MARGIN = 1.5  # the best other moment must fit this much worse
 _ROUGH, _FULL = 120, 300  # frames of either camera in a fit
 _STILL = 0.08  # joints that travel less than this share of the body stand still
+_WILD = 0.06  # residuals larger than this share of the body do not show one body from two sides
 _OUTLIER = 3.5  # standard deviations
 _LEAVE = ("pinky", "index", "thumb", "eye", "ear", "mouth", "heel", "toe", "foot")
 
@@ -222,7 +223,7 @@ def _refine(
             (replace(s[a], clock=clocks[a]), replace(s[b], clock=clocks[b])) for s in stretches if a in s and b in s
         ]
         fit = fit_pair(both, R, t, rate=drift, reference=reference, most_frames=frames) if both else None
-        if fit is not None:
+        if fit is not None and fit.scale_px <= _WILD * min(v.curves.extent_px() for v in both[0]):
             fits[a, b] = fit
     return solve_clocks(fits, clocks, drift)
 
@@ -274,7 +275,7 @@ def _report(
     at = {i: k for k, i in enumerate(live)}
     for i, name in enumerate(names[1:], 1):
         k = at.get(i)
-        if k is None or k not in solution.clocks or offsets[k] is None:
+        if k is None or k not in solution.linked:
             why = (
                 "no person seen moving for long enough" if k is None else "no moment fits that another camera shows too"
             )
@@ -286,7 +287,7 @@ def _report(
         reason = ""
         if margin < _MARGIN:
             reason = "several moments fit about as well (periodic or too little motion)"
-        elif k not in solution.linked or _alone(solution, k):
+        elif _alone(solution, k):
             reason = "the pairs of cameras contradict each other"
         elif sigma * fps > 1.0:
             reason = f"uncertain by {sigma * 1000:.0f} ms"
