@@ -36,6 +36,8 @@ def test_what_is_missing_leaves_an_empty_cell() -> None:
     text = calibration_summary(report)
     assert text.splitlines()[2].split() == ["a", "+20"] and "late ms" in text and "grade     poor" in text
     assert "taken from the calibration file" in calibration_summary({**report, "method": "file"})
+    wild = calibration_summary({"names": ["a"], "rotation_sigma_deg": [1e60], "center_sigma_m": [1e60]})
+    assert wild.splitlines()[2].split() == ["a", "unknown", "unknown"]
     assert calibration_summary({}) and sync_summary({})
 
 
@@ -47,12 +49,13 @@ def test_focal_lengths_that_would_fit_better_are_told_with_the_remedy() -> None:
 
 def test_a_synchronisation_is_told_in_full() -> None:
     camera = {"name": "cam02", "fps": 59.94, "frames": 100, "duration_s": 1.668, "offset_s": 0.25,
-              "offset_sigma_s": 0.004, "applied_offset_s": 0.25, "rows_without_frame": 2}  # fmt: skip
+              "offset_sigma_s": 0.004, "applied_offset_s": 0.25, "rows_without_frame": 2,
+              "source": "motion"}  # fmt: skip
     unknown = {**camera, "name": "cam03", "offset_s": None, "offset_sigma_s": None, "applied_offset_s": 0.0}
     report = {"cameras": [camera, unknown], "frames": 90, "fps": 59.94, "notes": ["Cut."], "warnings": ["Late."]}
     text = sync_summary(report, ["Late.", "Short."])
-    assert text.splitlines()[2].split() == ["cam02", "59.94", "100", "1.67", "+250", "4", "+250", "ms", "2"]
-    assert text.splitlines()[3].split() == ["cam03", "59.94", "100", "1.67", "no", "2"]
+    assert text.splitlines()[2].split() == ["cam02", "59.94", "100", "1.67", "+250", "4", "motion", "+250", "ms", "2"]
+    assert text.splitlines()[3].split() == ["cam03", "59.94", "100", "1.67", "motion", "no", "2"]
     assert "90 frames at 59.94 per second" in text and text.count("Late.") == 1 and "- Short." in text
 
 

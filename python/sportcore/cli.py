@@ -236,11 +236,6 @@ def show(result: Any, args: argparse.Namespace) -> int:
     elif not args.quiet:
         if (text := _by_verb(result, args)) is not None:
             print(text + "\n")
-        if args.verb == "sync" and "report" in result.summary:
-            from .sync import TABLE_HEADER, table_rows
-
-            report = result.summary["report"]
-            print(table(table_rows(report["cameras"], report["fps"]), TABLE_HEADER))
         if result.files:
             print(table([[k, str(v)] for k, v in result.files.items()], ["written", "file"]))
         if result.usable:

@@ -26,6 +26,11 @@ def _text(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
+def _bounded(value: float | None, most: float, form: str) -> str:
+    """A number, or "unknown" where its size says that it is none."""
+    return "unknown" if value is not None and value > most else _text(value, form)
+
+
 def _list(title: str, lines: Iterable[str]) -> list[str]:
     out = []
     for line in dict.fromkeys(lines):
@@ -52,7 +57,7 @@ def calibration_summary(report: Mapping[str, Any], rig: Rig | None = None, notes
         rows.append([
             str(name), _text(_at(report, "per_camera_rms_px", i), ".1f"),
             _text(_at(report, "per_camera_rms_mrad", i), ".1f"), _text(share, ".0f"),
-            _text(sigma, ".2f"), _text(None if place is None else 100 * place, ".1f"),
+            _bounded(sigma, 180, ".2f"), _bounded(None if place is None else 100 * place, 1e4, ".1f"),
             _text(None if x is None else math.hypot(x, y or 0.0), ".1f"), _text(z, ".2f"),
             _text(None if camera is None else camera.K[0, 0], ".0f"),
             *([_text(None if offset is None else 1000 * offset, "+.0f")] if report.get("time_offsets_s") else []),
@@ -105,13 +110,14 @@ def sync_summary(report: Mapping[str, Any], notes: Iterable[str] = ()) -> str:
         offset, sigma, applied = c.get("offset_s"), c.get("offset_sigma_s"), c.get("applied_offset_s") or 0.0
         drift = c.get("applied_drift") or 0.0
         late, within = (None if v is None else 1000 * v for v in (offset, sigma))
+        corrected = f"{1000 * applied:+.0f} ms" + (f", {1e6 * drift:+.0f} ppm" if drift else "")
         rows.append([
             str(c.get("name")), _text(c.get("fps"), ".2f"), str(c.get("frames", "")), _text(c.get("duration_s"), ".2f"),
-            _text(late, "+.0f"), _text(within, ".0f"),
-            f"{1000 * applied:+.0f} ms" + (f", {1e6 * drift:+.0f} ppm" if drift else "") if applied or drift else "no",
-            str(c.get("rows_without_frame", "")),
+            _text(late, "+.0f"), _text(within, ".0f"), str(c.get("source") or ""),
+            corrected if applied or drift else "no", str(c.get("rows_without_frame", "")),
         ])  # fmt: skip
-    header = ["camera", "fps", "frames", "length s", "late ms", "+- ms", "corrected", "no frame"]
+    header = ["camera", "fps", "frames", "length s", "late ms", "+- ms", "from", "corrected", "no frame"]
+    out = [table(rows, header), ""] if rows else []
     frames, fps = report.get("frames", 0), report.get("fps") or math.nan
     out = [table(rows, header), ""] if rows else []
     out.append(f"common    {frames} frames at {fps:.2f} per second, {frames / fps:.2f} s")
