@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -140,7 +140,7 @@ class OffsetReport:
 
     def table(self) -> list[list[str]]:
         """Rows for a person to read: camera, offset s, frames, +- ms, source, confidence, drift ppm, remark."""
-        return table_rows([asdict(c) for c in self.cameras], self.fps)
+        return _rows(self.cameras, self.fps)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types only, for JSON."""
@@ -153,22 +153,20 @@ class OffsetReport:
 TABLE_HEADER = ["camera", "offset s", "frames", "+- ms", "source", "confidence", "drift ppm", "remark"]
 
 
-def table_rows(cameras: list[Mapping[str, Any]] | list[dict[str, Any]], fps: float | None) -> list[list[str]]:
-    """Rows under :data:`TABLE_HEADER` from cameras as plain tables."""
+def _rows(cameras: Sequence[CameraOffset], fps: float | None) -> list[list[str]]:
     rows = []
     for c in cameras:
-        offset, sigma, drift, ds = c["offset_s"], c["sigma_s"], c.get("drift"), c.get("drift_sigma")
-        known = offset is not None
+        offset, sigma, drift, ds = c.offset_s, c.sigma_s, c.drift, c.drift_sigma
         rows.append(
             [
-                str(c["name"]),
-                f"{offset:+.4f}" if known else "?",
-                f"{offset * fps:+.2f}" if known and fps else "",
-                f"{sigma * 1000:.1f}" if known and sigma is not None else "",
-                str(c["source"]),
-                f"{c['confidence']:.2f}",
+                c.name,
+                "?" if offset is None else f"{offset:+.4f}",
+                "" if offset is None or not fps else f"{offset * fps:+.2f}",
+                "" if offset is None or sigma is None else f"{sigma * 1000:.1f}",
+                c.source,
+                f"{c.confidence:.2f}",
                 "" if drift is None else f"{drift * 1e6:+.0f} +- {(ds or 0.0) * 1e6:.0f}",
-                str(c.get("reason") or ""),
+                c.reason,
             ]
         )
     return rows

@@ -27,7 +27,7 @@ from sportcore._sync_metadata import metadata_offsets
 from sportcore._sync_motion import Source, measure_motion, refine_motion
 from sportcore._sync_rows import increasing, interpolate, nearest_rows
 from sportcore._sync_tracks import CameraTrack, check_extent, checked, frame_rate
-from sportcore._sync_types import REMEDY, TABLE_HEADER, CameraOffset, OffsetReport, PairOffset, table_rows
+from sportcore._sync_types import REMEDY, TABLE_HEADER, CameraOffset, OffsetReport, PairOffset
 from sportcore.errors import InputError
 from sportcore.skeletons import Skeleton, get_skeleton
 from sportcore.types import Camera, Keypoints2D, Rig
@@ -35,7 +35,7 @@ from sportcore.types import Camera, Keypoints2D, Rig
 __all__ = [
     "REMEDY", "TABLE_HEADER", "CameraOffset", "CameraSync", "CameraTrack", "OffsetReport", "PairOffset", "SyncOptions",
     "SyncReport", "align_cameras", "audio_offsets", "metadata_offsets", "motion_offsets", "refine_offsets_epipolar",
-    "start_offsets", "table_rows",
+    "start_offsets",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -163,10 +163,6 @@ class SyncReport:
     warnings: tuple[str, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
     sure: bool = True
-
-    def table(self) -> list[list[str]]:
-        """Rows for a person to read, under :data:`TABLE_HEADER`."""
-        return table_rows([asdict(c) for c in self.cameras], self.fps)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types only, for JSON."""
