@@ -472,16 +472,31 @@ def test_fragments_of_one_person_are_joined():
     points[0, :40], points[1, 45:] = x[0, :40], x[0, 45:]  # a gap of 0.2 s
     points[2] = x[1]
     points[3, 30:60] = x[1, 30:60] + 0.01  # twice at the same place
-    chosen = np.zeros((4, 2, 100), np.int64)
+    carrier = np.full((4, 2, 100), -1)
     bones = sc.H36M17.bone_indices
-    assert sorted(map(sorted, stitch(chosen, points, bones, FPS, 3.0, 4))) == [[0, 1], [2, 3]]
+    assert sorted(map(sorted, stitch(carrier, points, bones, FPS, 3.0, 4))) == [[0, 1], [2, 3]]
 
 
 def test_a_long_absence_is_bridged_only_by_one_who_fits():
     x = crowd(2, 200, FPS, 1).athletes_m
     points = np.full((3, 200, 17, 3), np.nan)
     points[0, :50], points[1, 150:], points[2] = x[0, :50], x[0, 150:], x[1]
-    chosen = np.zeros((3, 2, 200), np.int64)
+    carrier = np.full((3, 2, 200), -1)
     bones = sc.H36M17.bone_indices
-    assert len(stitch(chosen, points, bones, FPS, 1.0, 3)) == 3  # not needed
-    assert sorted(map(sorted, stitch(chosen, points, bones, FPS, 1.0, 2))) == [[0, 1], [2]]
+    assert len(stitch(carrier, points, bones, FPS, 1.0, 3)) == 3  # not needed
+    assert sorted(map(sorted, stitch(carrier, points, bones, FPS, 1.0, 2))) == [[0, 1], [2]]
+
+
+def test_a_track_that_goes_on_in_one_camera_carries_the_identity():
+    x = crowd(1, 200, FPS, 1).athletes_m[0]
+    still = x[50] + np.zeros_like(x)
+    points = np.full((2, 200, 17, 3), np.nan)
+    points[0, :50], points[1, 100:] = still[:50], still[100:]
+    carrier = np.full((2, 2, 200), -1)
+    bones = sc.H36M17.bone_indices
+    assert stitch(carrier, points, bones, FPS, 1.0, 4) == [[0], [1]]
+    carrier[:, 1] = 8
+    assert stitch(carrier, points, bones, FPS, 1.0, 4) == [[0, 1]]
+    points[1, 100:] = x[100:] * [1.15, 1.15, 1.15]  # another body
+    points[0, :50] = x[:50]
+    assert stitch(carrier, points, bones, FPS, 1.0, 4) == [[0], [1]]

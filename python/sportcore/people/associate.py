@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -28,7 +27,6 @@ __all__ = ["associate_people", "match_to_rig", "stack_people"]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Progress = Callable[[int, int, str], None]
-_log = logging.getLogger(__name__)
 
 MIN_PAIR_SHARE, MIN_PAIR_POINTS = 0.12, 60
 LITTLE = 0.4  #: of what the cameras show, and of the frames
@@ -79,12 +77,12 @@ def associate_people(
     people: Ints = lanes
     for k in range(options.rounds):
         work.step("who is who, in space")
-        people, fit = work.identify(calibration.rig, work.tau_of(calibration), lanes if k == 0 else None, fit)
+        people, fit = work.identify(calibration.rig, work.tau_of(calibration.points), lanes if k == 0 else None, fit)
         work.step("calibration from all people")
         keep, reasons = work.judge(people, calibration.rig)
         calibration = work.calibrate(people[_useful(people, keep, reasons)], final=False)
     work.step("detections to people")
-    people, fit = work.identify(calibration.rig, work.tau_of(calibration), None, fit)
+    people, fit = work.identify(calibration.rig, work.tau_of(calibration.points), None, fit)
     keep, reasons = work.judge(people, calibration.rig)
     if not len(keep):
         raise DegenerateError(
@@ -271,20 +269,25 @@ class _Work:
         self.seconds["calibrations"] = self.seconds.get("calibrations", 0) + 1
         return calibration
 
-    def tau_of(self, calibration: Calibration) -> float:
-        """Residual (px) from which on an observation speaks against a person."""
-        rms = calibration.report.per_camera_rms_px
-        sigma = float(np.nanmedian(rms)) / np.sqrt(2) if np.isfinite(rms).any() else self.limit
-        return float(np.clip(4.5 * sigma, 5.0, 1.5 * self.limit))
-
     def tau_of_people(self, people: Ints, rig: Rig) -> float:
-        """The same from residuals, where nothing was calibrated."""
+        """The same where nothing was calibrated."""
         xy, score = gather(self.tracks, people)
         found = triangulate(
             stack_people(xy, score, self.tracks), rig, TriangulateOptions(max_reprojection_error_px=1.5 * self.limit)
         )
-        r = found.residual_px[found.inlier]
-        return float(np.clip(4.5 * 1.4826 * np.median(r), 5.0, 1.5 * self.limit)) if r.size else self.limit
+        return self.tau_of(found)
+
+    def tau_of(self, points: Points3D) -> float:
+        """Residual (px) from which on an observation speaks against a person.
+
+        Four deviations of the observations, from the residuals: V views of a point leave 2 V - 3 of 2 V freedoms.
+        """
+        r = points.residual_px[points.inlier]
+        if not r.size:
+            return self.limit
+        views = max(float(points.n_views[points.ok].mean()), 2.0)
+        sigma = float(np.median(r)) / 1.1774 * np.sqrt(2 * views / (2 * views - 3))
+        return float(np.clip(4 * sigma, 5.0, 1.5 * self.limit))
 
     # ---- people ------------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ __all__ = ["lane_points", "link_lanes", "reassign", "relink", "stitch"]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-NEAR_M, SPEED_M_S = 0.30, 1.5  #: how far from the prediction a person may be: at once, and per second without sight
+NEAR_M, SPEED_M_S = 0.20, 1.2  #: how far from the prediction a person may be: at once, and per second without sight
 JUMP_M, JUMP_M_S = 0.2, 6.0  #: further and faster than anybody: the lane has gone over to somebody else
 SHARED_BONUS = 0.25  #: in units of that distance, for each camera in which the same track goes on
 BRIDGE_S = 0.4  #: gaps bridged for the assignment of detections
