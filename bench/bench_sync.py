@@ -36,7 +36,7 @@ CONDITIONS = [
     ("running, 12.5 Hz, 24 s, outliers and missing 20 %, swaps 20 %", "run", 12.5, 300, 2.0, 4, 360,
      {"outliers": 0.2, "missing": 0.2, "swaps": 0.2}, None),
     ("running, 60 Hz, 5 s, two cameras, 70 degrees", "run", 60.0, 300, 2.0, 2, 70, {}, None),
-    ("running, 60 Hz, 10 s, offsets to 5 s, eight cameras", "run", 60.0, 1200, 5.0, 8, 360, {}, None),
+    ("running, 60 Hz, 20 s, offsets to 5 s, eight cameras", "run", 60.0, 1200, 5.0, 8, 360, {}, None),
     ("running, 60 Hz, 60 s, clocks 1000, -100, 20 ppm", "run", 60.0, 3600, 2.0, 4, 360, {}, (0, 1000, -100, 20)),
 ]  # fmt: skip
 

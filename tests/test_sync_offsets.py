@@ -162,7 +162,9 @@ def test_pairs_that_contradict_the_others_are_left_out():
     def fit(shift, scale=2.0):
         blocks = np.full((1, 20, 12), 1e-4)
         return type(
-            "Fit", (), {"shift_s": shift, "rate": 0.0, "scale_px": scale, "influence": blocks, "first_block": 0}
+            "Fit",
+            (),
+            {"shift_s": shift, "rate": 0.0, "scale_px": scale, "influence": blocks, "first_block": 0, "bias_s": 0.0},
         )()
 
     clocks = {k: Clock() for k in range(4)}
