@@ -136,7 +136,8 @@ def main(argv: list[str] | None = None) -> int:
     runs = _measured(jobs, described, results, truths, work)
     result: dict[str, Any] = {
         "machine": machine(), "versions": versions, "revision": revision(), "begun": begun,
-        "options": {"seeds": a.seeds, "jobs": a.jobs, "time_limit_s": a.time_limit}, "note": "", "runs": runs,
+        "options": {"seeds": a.seeds, "jobs": a.jobs, "time_limit_s": a.time_limit},
+        "note": "Method after method, sportcore last." if a.by_method else "", "runs": runs,
         "reference": _reference(jobs, truths),
     }  # fmt: skip
     if a.merge and store.is_file():

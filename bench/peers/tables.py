@@ -250,7 +250,7 @@ def page_text(result: dict[str, Any]) -> str:
     )
     when = sorted(r["when"] for r in result["runs"] if "when" in r)
     if when:
-        head += f" Measured on {when[0][:10]} from {when[0][11:]} to {when[-1][11:]}."
+        head = head.strip() + f" Measured on {when[0][:10]} from {when[0][11:]} to {when[-1][11:]}."
     lost = losses(result["runs"])
     told = "\n".join(f"- {line}" for line in lost) if lost else "Nowhere in this run."
     return "\n\n".join(
