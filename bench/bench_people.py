@@ -1,6 +1,7 @@
 """Several people who cross: association and calibration on synthetic scenes; prints the tables of docs/people.md.
 
     python bench/bench_people.py [--seeds 5] [--quick]
+    python bench/bench_people.py --demo [FOLDER] [--model blazepose-heavy]    # Pose2Sim's multi-person recording
 
 Two to four athletes on concentric laps in both directions, one or two bystanders, 300 frames at 25 fps, 2 px noise
 (correlated over time), 5 % outliers, 10 % missing joints, joints and people hidden behind others, tracks broken (30 %)
@@ -19,7 +20,15 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 import sportcore as sc
-from sportcore.people import PeopleAssociation, PeopleOptions, PeopleTracks, associate_people, track_people
+from sportcore.people import (
+    PeopleAssociation,
+    PeopleDetections,
+    PeopleOptions,
+    PeopleTracks,
+    associate_people,
+    detect_people,
+    track_people,
+)
 from sportcore.synthetic import ring_cameras
 from sportcore.synthetic.crowd import Crowd, CrowdTracks, crowd, mixed_tracks
 from sportcore.synthetic.scene import project_truth
@@ -129,12 +138,62 @@ def run(people: int, cameras: int, seed: int, own_tracker: bool = False) -> dict
     return out
 
 
+def demo(folder: Path, model: str) -> None:
+    """The real recording: everybody is detected, tracked, associated; cameras against the reference."""
+    names = tuple(f"cam{i:02d}" for i in range(1, 5))
+    lenses = next(p for p in (folder / "Calib.qca.txt", folder / "calibration" / "Calib.qca.txt") if p.exists())
+    reference = sc.read_rig(lenses)
+    xys, scores, sizes, fps = [], [], [], 30.0
+    for name in names:
+        video = next(p for p in (folder / f"{name}.mp4", folder / "videos" / f"{name}.mp4") if p.exists())
+        cache = Path(f"people-{model}-{name}.npz")
+        if not cache.exists():
+            start = time.process_time()
+            detect_people(video, model, stride=2, num_threads=1).save(cache)
+            print(f"{name}: {time.process_time() - start:.0f} s of detection")
+        found = PeopleDetections.load(cache)
+        xy, score = track_people(found.frames())
+        lengths = sorted((int((s > 0).any(1).sum()) for s in score), reverse=True)
+        print(f"{name}: {len(found.frame)} detections in {found.n_frames} frames, tracks of {lengths} frames")
+        xys.append(xy)
+        scores.append(score)
+        sizes.append(found.image_size)
+        fps = found.fps
+    tracks = PeopleTracks(xys, scores, "blazepose33", names, fps, np.array(sizes))
+    for what, options in (("moving people", PeopleOptions()), ("everybody", PeopleOptions(still_m=0.0))):
+        start = time.process_time()
+        a = associate_people(tracks, reference.subset(names), options)
+        seconds = time.process_time() - start
+        assert a.calibration is not None
+        gaps = []
+        for i in range(4):
+            for j in range(i):
+                d = a.rig.R[i] @ a.rig.R[j].T @ (reference.R[i] @ reference.R[j].T).T
+                gaps.append(float(np.degrees(np.arccos(np.clip((np.trace(d) - 1) / 2, -1, 1)))))
+        left = f"{a.info['left_out']} left out, explained {a.info['explained']}"
+        print(f"{what}: {a.n_people} kept, {left}, {seconds:.1f} s")
+        for p in range(a.n_people):
+            print(f"  person {p}: frames per camera {(a.track[p] >= 0).sum(1).tolist()}")
+        print(f"  relative rotation against the reference: median {np.median(gaps):.2f}, worst {max(gaps):.2f} degrees")
+        print(f"  camera centres after a similarity: {camera_errors(a.rig, reference)[1]:.1f} % of their mean radius")
+        report = a.calibration.report
+        rms, rejected = report.per_camera_rms_px.round(1), report.rejected_share.round(2)
+        print(f"  residual {rms} px, rejected {rejected}, {report.grade}")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="one small scene")
+    parser.add_argument("--demo", nargs="?", const="", help="the real recording; folder, or the one in the cache")
+    parser.add_argument("--model", default="blazepose-heavy")
     parser.add_argument("--output", type=Path, help="write the table here too")
     given = parser.parse_args(arguments)
+    if given.demo is not None:
+        from sportcore.datasets import pose2sim_demo
+
+        demo(Path(given.demo) if given.demo else pose2sim_demo.ensure_multi_person(), given.model)
+        return 0
     cases = [
         (people, cameras, own)
         for cameras, own in ((2, False), (4, False), (4, True), (8, False))

@@ -98,7 +98,7 @@ struct Edges {
   BundleLengths lengths;
 
   Edges(const BodyViews& views, const Rows& rows, const Reconstruction& r,
-        const std::vector<Camera<double>>& cameras, const Bones& bones) {
+        const std::vector<Camera<double>>& cameras, const Bones& bones, double most) {
     std::vector<double> information(bones.count() ? 6 * rows.point.size() : 0, 0.0);
     if (bones.count())
       for (std::size_t p = 0; p < rows.point.size(); ++p)
@@ -114,7 +114,7 @@ struct Edges {
       length_of[b] = static_cast<std::int32_t>(bone.size());
       bone.push_back(b);
       value.push_back(bones.length[b]);
-      sigma.push_back(bones.sigma[b]);
+      sigma.push_back(most > 0 ? std::min(bones.sigma[b], most * bones.length[b]) : bones.sigma[b]);
     }
     for (std::size_t k = 0; k + 1 < bones.pairs.size(); k += 2) {
       const std::int32_t a = length_of[bones.pairs[k]], b = length_of[bones.pairs[k + 1]];
@@ -134,8 +134,9 @@ struct Edges {
           continue;
         const double total = d.variance + bones.sigma[b] * bones.sigma[b];
         if (std::abs(d.length - d.excess() - bones.length[b]) > 3 * std::sqrt(total)) continue;
-        excess.push_back(d.excess_when_bound(bones.sigma[b]));
-        slack.push_back(std::sqrt(total) / bones.sigma[b]);
+        const double s = sigma[length_of[b]];
+        excess.push_back(d.excess_when_bound(s));
+        slack.push_back(std::sqrt(total) / s);
         first.push_back(p), second.push_back(q), index.push_back(length_of[b]);
       }
     }
@@ -205,10 +206,10 @@ BundleResult adjust(const BodyViews& views, Reconstruction& r, const Adjustment&
   obs.camera = rows.camera.data();
   obs.xy = rows.xy.data();
   obs.weight = rows.weight.data();
-  obs.cluster = a.covariance ? rows.cluster.data() : nullptr;
-  obs.group = a.covariance ? rows.joint.data() : nullptr;
+  obs.cluster = a.covariance && !a.independent ? rows.cluster.data() : nullptr;
+  obs.group = a.covariance && !a.independent ? rows.joint.data() : nullptr;
   const Bones none;
-  Edges edges(views, rows, r, cameras, a.bones ? r.bones : none);
+  Edges edges(views, rows, r, cameras, a.bones ? r.bones : none, a.bone_sigma);
   if (!edges.first.empty()) {
     obs.num_frames = rows.frame.size() - 1;
     obs.frame_offset = rows.frame.data();
@@ -273,10 +274,59 @@ double robust_sigma(const BodyViews& views, const Reconstruction& r) {
   return std::sqrt(median(all));
 }
 
+WeightScale measure_weights(const BodyViews& views, const Reconstruction& r) {
+  constexpr std::size_t kBins = 6, kFewest = 300;
+  constexpr double kShrink = 1000;  // residuals that the mean counts as
+  const std::vector<double> centers = camera_centers(r.cameras);
+  std::vector<std::pair<double, double>> all;  // weight, squared residual freed of the point's share
+  View seen[64];
+  for (std::size_t f = 0; f < views.F; ++f)
+    for (std::size_t j = 0; j < views.J; ++j) {
+      const double* X = r.structure.points.data() + 3 * (f * views.J + j);
+      if (!is_finite(X[0])) continue;
+      const int n = views.gather(r.cameras, centers, r.placed, f, j, 0, seen);
+      int good = 0;
+      for (int i = 0; i < n; ++i) good += r.structure.inlier[views.slot(seen[i].camera, f, j)];
+      if (good < 2) continue;
+      const double share = 2.0 * good / (2.0 * good - 3.0);
+      for (int i = 0; i < n; ++i)
+        if (r.structure.inlier[views.slot(seen[i].camera, f, j)])
+          all.emplace_back(seen[i].weight, share * view_residual2(seen[i], X));
+    }
+  WeightScale scale;
+  if (all.size() < kFewest) return scale;
+  std::sort(all.begin(), all.end());
+  std::vector<double> residuals;
+  for (const auto& v : all) residuals.push_back(v.second);
+  const double typical = std::max(median(residuals), 1e-12);
+  std::vector<double> variance, count;  // pooled blocks, falling
+  std::vector<std::size_t> bins;        // bins in each block
+  for (std::size_t b = 0; b < kBins; ++b) {
+    const std::size_t from = b * all.size() / kBins, to = (b + 1) * all.size() / kBins;
+    residuals.clear();
+    for (std::size_t i = from; i < to; ++i) residuals.push_back(all[i].second);
+    const double n = static_cast<double>(to - from);
+    scale.upper.push_back(all[to - 1].first);
+    variance.push_back((n * median(residuals) / typical + kShrink) / (n + kShrink));
+    count.push_back(n);
+    bins.push_back(1);
+    while (variance.size() > 1 &&
+           variance.back() > variance[variance.size() - 2]) {  // pool adjacent violators
+      const std::size_t k = variance.size() - 2;
+      variance[k] = (variance[k] * count[k] + variance[k + 1] * count[k + 1]) / (count[k] + count[k + 1]);
+      count[k] += count[k + 1], bins[k] += bins[k + 1];
+      variance.pop_back(), count.pop_back(), bins.pop_back();
+    }
+  }
+  for (std::size_t k = 0; k < variance.size(); ++k)
+    for (std::size_t b = 0; b < bins[k]; ++b) scale.value.push_back(std::clamp(1 / variance[k], 0.04, 4.0));
+  return scale;
+}
+
 void measure_bones(const BodyViews& views, Reconstruction& r) {
   // The noise of the points is not known better than this; taking more variation than there is biases the
   // cameras.
-  constexpr double kNoiseMargin = 1.06;
+  constexpr double kNoiseMargin = 1.2;
   Bones& bones = r.bones;
   const std::size_t B = bones.count();
   bones.length.assign(B, 0.0);

@@ -40,9 +40,11 @@ struct Adjustment {
   double tolerance = 1e-5;
   BundleOptions lens;  // which parts of the lenses are free, and their priors
   bool bones = false;
+  double bone_sigma = 0;  // share of the length that bones are taken to vary by at most; 0: as measured
   bool clocks = false, drift = false;
   double frame_s = 0;  // time from frame to frame, for the clocks
   bool covariance = false;
+  bool independent = false;  // the covariance of independent errors is enough
 };
 
 // Refines cameras and points (and bones, clocks) in place. Fewer than six points or two cameras: nothing is
@@ -52,6 +54,22 @@ BundleResult adjust(const BodyViews& views, Reconstruction& r, const Adjustment&
 // Robust deviation of one coordinate: Rayleigh median of the residuals, each freed of the point's three
 // unknowns.
 double robust_sigma(const BodyViews& views, const Reconstruction& r);
+
+// What the weights that came with the observations are worth: inverse variance, relative to the mean, by
+// weight.
+struct WeightScale {
+  std::vector<double> upper, value;  // bins: weights up to upper[i] become value[i]
+  double operator()(double weight) const {
+    std::size_t i = 0;
+    while (i + 1 < upper.size() && weight > upper[i]) ++i;
+    return value.empty() ? weight : value[i];
+  }
+};
+
+// From the residuals of the inliers, in bins of equal size; variance falls with the weight (pooled where it
+// does not), and is drawn to the mean where there is little to judge from. Too few residuals: the weights are
+// taken at their word.
+WeightScale measure_weights(const BodyViews& views, const Reconstruction& r);
 
 // Lengths of the bones and their deviations from frame to frame, by maximum likelihood from the triangulated
 // points: the scatter that the noise of the points does not explain, and at least 0.2 percent.

@@ -53,6 +53,12 @@ class BodyViews {
     return slot(c, f, swapped[c * F + f] ? static_cast<std::size_t>(flip[j]) : j);
   }
   double weight(std::size_t s) const { return weight_[s]; }
+  // Replaces every weight (where there is an observation) by a function of it.
+  template <class Function>
+  void map_weights(const Function& f) {
+    for (double& w : weight_)
+      if (w > 0) w = f(w);
+  }
   const double* normalised(std::size_t s) const { return x_.data() + 2 * s; }
   const double* pixel(std::size_t s) const { return xy_.data() + 2 * s; }
 

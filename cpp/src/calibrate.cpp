@@ -132,6 +132,22 @@ void grow(const BodyViews& views, Reconstruction& r, double threshold_px, const 
   }
 }
 
+constexpr double kBoneGain =
+    0.95;  // bones are used when they shrink the rotations' deviation to less than this
+
+// Root mean square deviation of the rotations for observations of unit deviation, rad / px; infinite without
+// a covariance.
+double rotation_sigma(const BundleResult& r, std::size_t cameras) {
+  if (r.covariance.empty() || !(r.sigma_px > 0)) return 1e300;
+  double sum = 0;
+  for (std::size_t c = 0; c < cameras; ++c)
+    for (int i = 0; i < 3; ++i) {
+      const std::size_t k = 6 * c + i;
+      sum += r.covariance[k * r.num_params + k];
+    }
+  return std::sqrt(sum / (3 * cameras)) / r.sigma_px;
+}
+
 // How badly the cameras outside the pair are explained by its points: mean truncated cost, 1 for a camera
 // that fails.
 double third_view_cost(const BodyViews& views, const Reconstruction& r, double threshold_px,
@@ -289,10 +305,13 @@ CalibrateResult calibrate_bodies(const BodyObservations& in, const CalibrateOpti
     best.sigma_px = sigma;
     if (settled) break;
   }
+  const detail::WeightScale scale = detail::measure_weights(start, best);
+  start.map_weights(scale);
   lap(1);
 
   // All chosen frames.
   BodyViews views(in, result.frames, options.num_threads);
+  views.map_weights(scale);
   if (options.undo_swaps)
     detail::undo_swaps(views, best.cameras, best.placed, std::min(threshold, 5 * best.sigma_px),
                        options.num_threads);
@@ -308,16 +327,42 @@ CalibrateResult calibrate_bodies(const BodyObservations& in, const CalibrateOpti
   a.clocks = options.clocks;
   a.drift = options.drift;
   a.frame_s = in.frame_s;
+  const bool bones = options.bone_lengths && in.num_bones;
   adjust(views, best, a, options.num_threads);
   rebuild(views, std::min(threshold, 5 * best.sigma_px));
   best.sigma_px = std::max(detail::robust_sigma(views, best), 1e-3);
-  if (options.bone_lengths && in.num_bones) {
-    detail::measure_bones(views, best);
-    a.bones = true;
-  }
   a.loss = Loss::kGemanMcClure;
   a.scale_px = std::min(5 * best.sigma_px, 0.7 * threshold);
   a.gate_px = std::min(threshold, 6 * best.sigma_px);
+  if (bones) {
+    // Errors of the cameras make lengths vary too: first as if hardly anything else did, then as measured
+    // with the cameras that this gives.
+    detail::measure_bones(views, best);
+    const Reconstruction without = best;
+    a.covariance = a.independent = true;
+    a.iterations = 0;
+    const BundleResult plain = adjust(views, best, a, options.num_threads);
+    a.iterations = 12;
+    a.tolerance = 1e-4;
+    a.bones = true;
+    Adjustment tight = a;
+    tight.bone_sigma = 0.003;
+    const BundleResult bound = adjust(views, best, tight, options.num_threads);
+    // Where the views alone fix the cameras as well, bones could only add what is wrong with them.
+    const std::size_t cameras = best.placed_list().size();
+    a.bones = rotation_sigma(bound, cameras) < kBoneGain * rotation_sigma(plain, cameras);
+    if (a.bones) {
+      const std::vector<double> points = best.structure.points;
+      rebuild(views, std::min(threshold, 5 * best.sigma_px));
+      detail::measure_bones(views, best);
+      for (std::size_t i = 0; i < points.size(); ++i)
+        if (is_finite(best.structure.points[i]) && is_finite(points[i])) best.structure.points[i] = points[i];
+    } else {
+      best = without;
+    }
+  }
+  a.independent = false;
+  result.bones_used = a.bones;
   a.iterations = 40;
   a.tolerance = 2e-7;
   a.covariance = true;

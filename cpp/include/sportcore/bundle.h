@@ -58,8 +58,8 @@ struct BundleLengths {
   /// tr(P C P) / (2 L) with C the covariance of the difference of the points and P the projection across it.
   /// Without it the adjustment is biased, since every point is an unknown of its own. null: none
   const double* excess = nullptr;
-  /// (num_edges) widens the scale of the loss: deviation of the measured distance over that of the length itself,
-  /// since a distance far from its length is no outlier when the points are as uncertain. null: one
+  /// (num_edges) widens the scale of the loss: deviation of the measured distance over that of the length
+  /// itself, since a distance far from its length is no outlier when the points are as uncertain. null: one
   const double* slack = nullptr;
   std::size_t num_lengths = 0;
   const double* sigma = nullptr;  // (num_lengths) deviation from frame to frame, world units

@@ -71,7 +71,8 @@ struct CalibrateResult {
   std::vector<double> points;               // (F, J, 3), NaN where not determined
   std::vector<std::uint8_t> inlier;         // (C, F, J)
   std::vector<std::uint8_t> swapped;        // (C, F) left and right exchanged
-  BundleResult bundle;  // the closing adjustment (cameras in ascending order of the connected)
+  BundleResult bundle;      // the closing adjustment (cameras in ascending order of the connected)
+  bool bones_used = false;  // they held the cameras better than the views alone
   std::vector<double> bone_length, bone_sigma;   // (num_bones) and deviation from frame to frame; 0: unknown
   std::vector<double> time_offset, clock_drift;  // (C) s and s/s, see BundleClocks
   double focal_factor = 1.0;                     // best common focal factor, when probed
