@@ -196,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     cases = [
         (people, cameras, own)
-        for cameras, own in ((2, False), (4, False), (4, True), (8, False))
+        for cameras, own in ((4, False), (2, False), (4, True), (8, False))
         for people in (2, 3, 4)
     ]
     if given.quick:

@@ -369,6 +369,20 @@ def test_pair_of_cameras_without_knowing_who_is_who():
     assert 1.0 < found.sigma_px < 4.0
 
 
+def test_who_stands_still_in_view_all_the_time_does_not_hide_the_others():
+    scene, rig, mixed, tracks = make(2, 2, 1, 1)
+    body = scene.bystanders_m[0] * [0.5, 0.5, 1.0]  # into the middle, seen by both cameras in every frame
+    rng = np.random.default_rng(0)
+    still = [project_truth(body, c)[0] + rng.normal(size=(FRAMES, 17, 2)) for c in rig]
+    xy = [[*x, one] for x, one in zip(mixed.xy, still, strict=True)]
+    score = [[*s, np.full((FRAMES, 17), 0.9)] for s in mixed.score]
+    slots = pack(PeopleTracks(xy, score, "h36m17", rig.names, FPS), rig, 0.1)
+    found = find_pair_pose((0, 1), *slots, window_edges(FRAMES, FPS, 0.3), 20.0, None, 0)
+    assert found is not None
+    true = rig.R[1] @ rig.R[0].T
+    assert np.degrees(np.arccos((np.trace(found.R @ true.T) - 1) / 2)) < 1.0
+
+
 def test_slots_hold_every_detection_once():
     _, rig, _, tracks = make(3, 2, 0)
     for c, s in enumerate(pack(tracks, rig, 0.0)):

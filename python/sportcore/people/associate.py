@@ -16,7 +16,7 @@ from ..errors import DegenerateError, InputError
 from ..points3d import TriangulateOptions, triangulate
 from ..types import Calibration, Keypoints2D, Points3D, Rig
 from .groups import gather, group_lanes, window_edges
-from .identities import lane_points, link_lanes, reassign, relink, stitch
+from .identities import joined, lane_points, link_lanes, motion, reassign, relink, stitch
 from .pairs import PairPose, consistent_pairs, find_pair_pose, geometry_of
 from .scale import scale_calibration, scale_from_heights
 from .slots import Slots, pack, pieces
@@ -200,6 +200,10 @@ class _Work:
         self.edges = window_edges(tracks.n_frames, tracks.fps, options.window_s)
         bones = [(where[a], where[b]) for a, b in tracks.skeleton.bone_indices if a in where and b in where]
         self.bones = np.array(bones or [(0, 1)], np.int64)
+        heights = options.heights_m
+        self.most = options.max_people
+        if heights is not None and not isinstance(heights, Mapping):  # one stature for each person
+            self.most = min(self.most, len(heights))
         self.pieces = [pieces(s, None)[0] for s in self.slots]
         self.warnings: list[str] = []
         self.seconds: dict[str, float] = {}
@@ -312,14 +316,14 @@ class _Work:
             if last:
                 people = relink(points, people, self.bones, fps)
                 points = lane_points(self.slots, people, rig, 1.5 * tau, threads)
-            groups = stitch(self.carriers(people), points, self.bones, fps, o.max_gap_s, o.max_people)
-            people = np.stack([_joined(people[g]) for g in groups]) if groups else people[:0]
-            joined = lane_points(self.slots, people, rig, 1.5 * tau, threads)
+            groups = stitch(self.carriers(people), points, self.bones, fps, o.max_gap_s, self.most)
+            people = np.stack([joined(people[g]) for g in groups]) if groups else people[:0]
+            whole = lane_points(self.slots, people, rig, 1.5 * tau, threads)
             if not last:  # fragments too short to be anybody do not take detections from others
-                seen = (np.isfinite(joined[..., 0]).sum(-1) >= 3).sum(-1)
+                seen = (np.isfinite(whole[..., 0]).sum(-1) >= 3).sum(-1)
                 real = seen >= max(3, SHORT_S * fps)
-                joined = joined[real]
-            people = reassign(self.slots, joined, rig, tau, self.flip, fps)
+                whole = whole[real]
+            people = reassign(self.slots, whole, rig, tau, self.flip, fps)
         return people, fit
 
     def carriers(self, people: Ints) -> Ints:
@@ -337,7 +341,7 @@ class _Work:
         T = people.shape[2]
         points = lane_points(self.slots, people, rig, 1.5 * self.limit, o.calibrate.num_threads)
         seen = (np.isfinite(points[..., 0]).sum(-1) >= 3).mean(-1)
-        moved = np.array([_motion(p) for p in points])
+        moved = np.array([motion(p) for p in points])
         count = (people >= 0).sum((1, 2))
         reasons: dict[int, str] = {}
         enough = seen >= max(o.min_share, 3 / max(T, 1))
@@ -348,12 +352,12 @@ class _Work:
             elif o.still_m > 0 and someone_moves and moved[p] < o.still_m:
                 reasons[p] = "stands still"
         order = [int(p) for p in np.argsort(-count, kind="stable") if int(p) not in reasons]
-        for p in order[o.max_people :]:
+        for p in order[self.most :]:
             reasons[p] = "too many people"
-        return np.array(order[: o.max_people], np.int64), reasons
+        return np.array(order[: self.most], np.int64), reasons
 
     def check_support(self, people: Ints, keep: Ints) -> None:
-        """Doubt an association that explains little of what the cameras show.
+        """Doubt an association that explains little of what the cameras show, or of what one of them shows.
 
         Raises:
             DegenerateError: most is left unexplained, and nobody was seen for long; unless ``force`` is set.
@@ -364,6 +368,14 @@ class _Work:
         several = np.sum([(s.track >= 0).any(1) for s in self.slots], axis=0) >= 2
         longest = max(float(together[p].any(0).sum()) / max(int(several.sum()), 1) for p in keep)
         self.info["explained"] = round(explained, 3)
+        each = together.any(0).sum(1) / np.maximum([(s.track >= 0).any(1).sum() for s in self.slots], 1)
+        self.info["explained_by_camera"] = [round(float(v), 3) for v in each]
+        for name, share in zip(self.tracks.camera_names, each.tolist(), strict=True):
+            if share < LITTLE and share < 0.6 * float(np.median(each)):
+                self.warnings.append(
+                    f"Camera {name!r}: in only {100 * share:.0f} % of its frames somebody fits the other cameras "
+                    f"({100 * float(np.median(each)):.0f} % elsewhere); its pose may be wrong."
+                )
         if explained < LITTLE:
             said = f"Only {100 * explained:.0f} % of the detections fit somebody whom another camera shows"
             remedy = "Check that the videos are synchronised, show the same people, and that the intrinsics are theirs."
@@ -471,25 +483,6 @@ def _match(tracks: PeopleTracks, rig: Rig) -> Rig:
         return Rig(tuple(c.replace(name=n) for c, n in zip(rig, names, strict=True)))
     missing = [n for n in names if n not in rig.names]
     raise InputError(f"No camera for {', '.join(missing)}.", f"The rig has {', '.join(rig.names)}.")
-
-
-def _joined(chosen: Ints) -> Ints:
-    """One person from fragments (F, C, T): the first that has a track."""
-    out = chosen[0].copy()
-    for other in chosen[1:]:
-        out = np.where(out >= 0, out, other)
-    return out
-
-
-def _motion(points: Floats) -> float:
-    """How far the body moves: extent (5 to 95 %) of the livelier joints of (T, J, 3), m."""
-    best = []
-    for j in range(points.shape[1]):
-        x = points[np.isfinite(points[:, j, 0]), j]
-        if len(x) >= 5:
-            low, high = np.percentile(x, [5, 95], axis=0)
-            best.append(float(np.linalg.norm(high - low)))
-    return float(np.percentile(best, 75)) if best else 0.0
 
 
 def _slice(points: Points3D, a: int, b: int) -> Points3D:

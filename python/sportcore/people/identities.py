@@ -23,7 +23,7 @@ from ..types import Rig
 from .pairs import FLIP_PENALTY
 from .slots import Slots
 
-__all__ = ["lane_points", "link_lanes", "reassign", "relink", "stitch"]
+__all__ = ["joined", "lane_points", "link_lanes", "motion", "reassign", "relink", "stitch"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -471,3 +471,22 @@ def reassign(slots: Sequence[Slots], points: Floats, rig: Rig, tau_px: float, fl
                 who, slot = who[ok], slot[ok]
             out[who, c, t] = s.track[t, slot]
     return out
+
+
+def joined(chosen: Ints) -> Ints:
+    """One person from fragments (F, C, T): the first that has a track."""
+    out = chosen[0].copy()
+    for other in chosen[1:]:
+        out = np.where(out >= 0, out, other)
+    return out
+
+
+def motion(points: Floats) -> float:
+    """How far the body moves: extent (5 to 95 %) of the livelier joints of (T, J, 3), m."""
+    best = []
+    for j in range(points.shape[1]):
+        x = points[np.isfinite(points[:, j, 0]), j]
+        if len(x) >= 5:
+            low, high = np.percentile(x, [5, 95], axis=0)
+            best.append(float(np.linalg.norm(high - low)))
+    return float(np.percentile(best, 75)) if best else 0.0

@@ -30,7 +30,9 @@ Ints = NDArray[np.int64]
 
 MAX_WINDOWS, FRAMES_PER_WINDOW = 60, 4  #: on which a hypothesis is judged
 MAX_HYPOTHESES, CONFIRMED = 30, 2  #: search ends when so many other hypotheses have led to the same
+WEAK_SHARE = 0.45  #: of the best pair's share; weaker pairs are used only where nothing else connects two cameras
 MAX_CLOSURE_DEG = 15.0  #: of the rotations around three cameras
+MOST_GROUPS = 1000  #: pairs of tracks that are looked at
 FIT_FRAMES, FIT_POINTS = 24, 1500
 BONE_ANGLE, BONE_WEIGHT = np.radians(35.0), 0.5  #: of monocular bone directions that no longer agree; per bone
 FLIP_PENALTY = 0.25  #: per joint: what must be gained by exchanging left and right
@@ -218,7 +220,15 @@ def find_pair_pose(
 
 def consistent_pairs(pairs: list[PairPose]) -> list[PairPose]:
     """Leave out pairs whose rotation contradicts the way around over a third camera, the worst first."""
-    pairs = list(pairs)
+    strong = WEAK_SHARE * max(p.share for p in pairs)
+    kept: list[PairPose] = []
+    part: dict[int, int] = {}
+    for p in sorted(pairs, key=lambda p: -p.share):
+        a, b = (part.setdefault(c, c) for c in p.cameras)
+        if p.share >= strong or a != b:
+            kept.append(p)
+        part = {c: a if k == b else k for c, k in part.items()}
+    pairs = kept
     while True:
         R = {p.cameras: p.R for p in pairs} | {p.cameras[::-1]: p.R.T for p in pairs}
         votes = {p.cameras: [0, 0] for p in pairs}
@@ -256,7 +266,10 @@ def _possible(a: Slots, b: Slots, frames: Ints) -> float:
 
 
 def _candidates(a: Slots, b: Slots):  # type: ignore[no-untyped-def]
-    """Correspondences (N, 2), (N, 2) of pairs of tracks, those with most in common first."""
+    """Correspondences (N, 2), (N, 2) of pairs of tracks, those with most in common who move most first.
+
+    Somebody who stands still all the time is in view longest, and says nothing.
+    """
     pa, pb = pieces(a, None)[0], pieces(b, None)[0]
     A, B = np.broadcast_arrays(pa[:, :, None], pb[:, None])
     t, m, n = np.nonzero((A >= 0) & (B >= 0))
@@ -266,15 +279,29 @@ def _candidates(a: Slots, b: Slots):  # type: ignore[no-untyped-def]
     order = np.argsort(code, kind="stable")
     cuts = np.flatnonzero(np.diff(code[order])) + 1
     groups = np.split(order, cuts)
-    groups.sort(key=len, reverse=True)
+    place_a, place_b = _place(a), _place(b)
+
+    def worth(g: Ints) -> float:
+        g = g[:: max(1, len(g) // 20)]
+        moved = [np.linalg.norm(x.std(0)) for x in (place_a[t[g], m[g]], place_b[t[g], n[g]])]
+        return min(len(g), 20) * min(float(min(moved)), 1.0)
+
+    groups = [g for g in sorted(groups, key=len, reverse=True)[:MOST_GROUPS] if len(g) >= 3]
+    groups.sort(key=worth, reverse=True)
     for g in groups[: 3 * MAX_HYPOTHESES]:
-        if len(g) < 3:
-            return
         k = _spread(g, FIT_FRAMES)
         x1, x2 = a.xn[t[k], m[k]].reshape(-1, 2), b.xn[t[k], n[k]].reshape(-1, 2)
         ok = np.isfinite(x1[:, 0]) & np.isfinite(x2[:, 0])
         if ok.sum() >= 30:
             yield x1[ok], x2[ok]
+
+
+def _place(s: Slots) -> Floats:
+    """(T, M, 2) middle of the body in units of its extent in the image."""
+    seen = np.isfinite(s.px[..., 0])
+    middle = np.where(seen[..., None], s.px, 0.0).sum(2) / np.maximum(seen.sum(2), 1)[..., None]
+    typical = float(np.nanmedian(s.size)) if np.isfinite(s.size).any() else 1.0
+    return np.asarray(middle / max(typical, 1e-9))
 
 
 def _points(

@@ -131,7 +131,8 @@ class PeopleOptions:
         calibrate: options of the joint calibration; its ``height_m`` is that of everybody who is kept, unless
             ``heights_m`` is given.
         heights_m: statures, m: a mapping from person (0, 1, ... as they come out) to stature, or a sequence with one
-            stature for each person, which is matched by size (the tallest stature to the tallest person).
+            stature for each person, which is matched by size (the tallest stature to the tallest person); no more
+            people than statures are then kept.
         height_sigma_m: how well the statures are known, m.
         window_s: tracks are matched in pieces of this length, s.
         max_residual_px: an observation further off does not fit; None: 1 % of the image diagonal.
