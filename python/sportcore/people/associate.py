@@ -266,7 +266,7 @@ class _Work:
             wanted = dataclasses.replace(wanted, force=True, known_bone=None)
         try:
             calibration = calibrate(keypoints, self.rig, wanted)
-        except np.linalg.LinAlgError as error:
+        except (np.linalg.LinAlgError, ZeroDivisionError) as error:
             raise DegenerateError(
                 "What the cameras share of these people is no body that moves.", "Check the tracks."
             ) from error
