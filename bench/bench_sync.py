@@ -77,6 +77,8 @@ def measure(condition, seeds):
                 drift.append(1e6 * (camera.drift - r))
                 drift_scores.append(drift[-1] / (1e6 * camera.drift_sigma))
     e, z, d = np.abs(errors), np.abs(scores), np.abs(drift)
+    if not errors:
+        return {"condition": name, "cameras": seeds * (cameras - 1), "undecided": unsure}
     row = {
         "condition": name, "cameras": seeds * (cameras - 1), "undecided": unsure,
         "wrong": int((e > 0.5 / fps).sum()), "median_ms": 1e3 * float(np.median(e)), "worst_ms": 1e3 * float(e.max()),
@@ -91,6 +93,8 @@ def measure(condition, seeds):
 
 def line(row):
     """A row in Markdown."""
+    if "wrong" not in row:
+        return f"| {row['condition']} | - | - | 0 | {row['undecided']} | {row['cameras']} | - | - | - |"
     drift = f"{row['drift_median_ppm']:.1f} / {row['drift_worst_ppm']:.1f}" if "drift_median_ppm" in row else "-"
     return (
         f"| {row['condition']} | {row['median_frames']:.3f} / {row['worst_frames']:.2f} | {row['median_ms']:.2f} / "

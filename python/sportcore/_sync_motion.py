@@ -64,13 +64,19 @@ def _prepare(source: Source, skeleton: Skeleton) -> tuple[Floats, Curves] | None
     joints = body_joints(skeleton)
     if np.isfinite(xy[:, joints, 0]).sum() < 60:
         return None
-    core = xy[:, core_joints(skeleton)]
-    travel = nan_median(np.diff(np.nanpercentile(core, [5, 95], axis=0), axis=0)[0].max(-1)[None])[0]
-    size = np.ptp(np.nanmedian(core, axis=0)[:, 1]) + np.ptp(np.nanmedian(core, axis=0)[:, 0])
-    if not travel > _STILL * size:
+    if not _moves(xy[:, core_joints(skeleton)]):
         return None
     curves = make_curves(source.name, xy[:, joints], source.times_s, source.camera, source.image_size)
     return xy, curves
+
+
+def _moves(xy: Floats) -> bool:
+    """The joints (T, J, 2) travel, the middle one of them by a share of the body's size."""
+    core = xy[:, np.isfinite(xy[..., 0]).sum(0) >= 5]
+    if not core.shape[1]:
+        return False
+    low, middle, high = np.nanpercentile(core, [5, 50, 95], axis=0)
+    return bool(np.median((high - low).max(-1)) > _STILL * np.ptp(middle, axis=0).sum())
 
 
 def _activity(source: Source, joints: NDArray[np.int64], edges: Floats) -> Floats:

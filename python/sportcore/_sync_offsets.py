@@ -59,6 +59,8 @@ def motion_signals(xy: Floats, times: Floats, grid: Floats, skeleton: Skeleton, 
     joints = core_joints(skeleton)
     reach = np.linalg.norm(xy - nan_median(xy, axis=1)[:, None], axis=-1)
     size = 4.5 * float(nan_median(nan_median(reach)[None])[0])
+    if not size > 0:
+        return np.full((len(joints), len(grid)), np.nan)
     up = _mean_up(xy, skeleton)
     step = float(np.median(np.diff(grid)))
     signals = []

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from sportcore.errors import InputError
 from sportcore.skeletons import Skeleton
@@ -46,7 +46,7 @@ class CameraTrack:
                 raise InputError(f"{self.name}: neither frame times nor a frame rate are known.", "Give fps.")
             return np.arange(frames) / self.fps
         try:
-            times = np.asarray(self.times_s, float)
+            times = real(self.times_s)
         except (TypeError, ValueError) as error:
             raise InputError(f"{self.name}: the frame times are not numbers ({error}).") from error
         if times.shape != (frames,):
@@ -54,6 +54,14 @@ class CameraTrack:
         if not np.isfinite(times).all() or (np.diff(times) <= 0).any():
             raise InputError(f"{self.name}: the frame times are not finite and increasing.", "Re-encode the video.")
         return times
+
+
+def real(values: ArrayLike) -> Floats:
+    """Numbers as an array; TypeError or ValueError for what is none, complex numbers among it."""
+    array = np.asarray(values)
+    if np.iscomplexobj(array):
+        raise TypeError("complex numbers")
+    return np.asarray(array, float)
 
 
 def checked(tracks: Sequence[CameraTrack], skeleton: Skeleton) -> list[CameraTrack]:
@@ -66,7 +74,7 @@ def checked(tracks: Sequence[CameraTrack], skeleton: Skeleton) -> list[CameraTra
         raise InputError(f"Camera {twice[0]!r} is given twice.", "Give every camera its own name.")
     for k, track in enumerate(out):
         try:
-            out[k] = track = replace(track, xy=np.asarray(track.xy, float), score=np.asarray(track.score, float))
+            out[k] = track = replace(track, xy=real(track.xy), score=real(track.score))
         except (TypeError, ValueError) as error:
             raise InputError(f"{track.name}: xy and score must be regular arrays of numbers ({error}).") from error
         shape, scores = np.shape(track.xy), np.shape(track.score)
