@@ -143,6 +143,7 @@ DEMO_COLUMNS: tuple[tuple[str, str], ...] = (
     ("dlt.all.capped_mean_px", "residual with DLT, px"),
     ("robust.bones.robust_pct", "bone spread, %"),
     ("held.robust.held_out.capped_mean_px", "held-out joints, px"),
+    ("held.robust.held_out.median_px", "median held-out, px"),
     ("held.dlt.held_out.capped_mean_px", "held-out with DLT, px"),
     ("cpu_s", "processor s"),
 )
