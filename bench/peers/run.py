@@ -91,6 +91,13 @@ def machine() -> dict[str, Any]:
     return {"cpu": cpu, "cores": os.cpu_count(), "os": platform.platform(), "python": platform.python_version()}
 
 
+def _note(a: argparse.Namespace) -> str:
+    """What the page must say about the order of the calls."""
+    if a.resume:
+        return "The other tools first, sportcore afterwards on the same inputs."
+    return "Method after method, sportcore last." if a.by_method else ""
+
+
 def revision() -> str:
     done = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=REPO, capture_output=True, text=True)
     return done.stdout.strip() or "unknown"
@@ -137,7 +144,7 @@ def main(argv: list[str] | None = None) -> int:
     result: dict[str, Any] = {
         "machine": machine(), "versions": versions, "revision": revision(), "begun": begun,
         "options": {"seeds": a.seeds, "jobs": a.jobs, "time_limit_s": a.time_limit},
-        "note": "Method after method, sportcore last." if a.by_method else "", "runs": runs,
+        "note": _note(a), "runs": runs,
         "reference": _reference(jobs, truths),
     }  # fmt: skip
     if a.merge and store.is_file():
