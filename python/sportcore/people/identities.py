@@ -52,16 +52,20 @@ def lane_points(slots: Sequence[Slots], lanes: Ints, rig: Rig, error_px: float, 
     """
     L, C, T = lanes.shape
     J = len(slots[0].joints)
-    px = np.full((C, L, T, J, 2), np.nan)
+    out = np.full((L, T, J, 3), np.nan)
+    lane, t = np.nonzero((lanes >= 0).sum(1) >= 2)  # the others have no points
+    if not len(lane):
+        return out
+    px = np.full((C, len(lane), J, 2), np.nan)
     for c, s in enumerate(slots):
+        track = lanes[lane, c, t]
         for m in range(s.track.shape[1]):
-            lane, t = np.nonzero((lanes[:, c] == s.track[None, :, m]) & (s.track[None, :, m] >= 0))
-            px[c, lane, t] = s.px[t, m]
-    if not px.size:
-        return np.full((L, T, J, 3), np.nan)
+            here = (track >= 0) & (s.track[t, m] == track)
+            px[c, here] = s.px[t[here], m]
     options = TriangulateOptions(max_reprojection_error_px=error_px, num_threads=num_threads)
     found = triangulate_batch(rig, px.reshape(C, -1, 2), options=options, with_covariance=False, with_residuals=False)
-    return np.asarray(found.xyz, np.float64).reshape(L, T, J, 3)
+    out[lane, t] = np.asarray(found.xyz, np.float64).reshape(-1, J, 3)
+    return out
 
 
 @dataclass(frozen=True)
@@ -443,33 +447,33 @@ def reassign(slots: Sequence[Slots], points: Floats, rig: Rig, tau_px: float, fl
     if not P:
         return out
     smooth = np.stack([bridged(p, fps) for p in points])
-    uv = np.asarray(reproject(smooth.reshape(P * T, J, 3), rig)).reshape(C, P, T, J, 2)
 
-    def score_of(uv_c: Floats, px: Floats) -> tuple[Floats, Floats]:
-        r = np.linalg.norm(uv_c[:, :, None] - px[None], axis=-1)  # (P, T, M, J)
+    def score_of(uv: Floats, px: Floats) -> tuple[Floats, Floats]:
+        r = np.linalg.norm(uv[:, :, None] - px[None], axis=-1)  # (P, F, M, J)
         seen = np.isfinite(r)
         return np.where(seen, np.maximum(1 - (r / tau_px) ** 2, -1.0), 0.0).sum(-1), seen.sum(-1).astype(float)
 
-    for c, s in enumerate(slots):
-        M = s.track.shape[1]
-        if not M:
-            continue
-        with np.errstate(invalid="ignore", over="ignore"):
-            score, n = score_of(uv[c], s.px)
-            if flip is not None:
-                turned, m = score_of(uv[c], s.px[:, :, flip])
-                score = np.maximum(score, turned - FLIP_PENALTY * m)
-        fits = (n >= 4) & (score > 0.1 * n)
-        score = np.where(fits, score, 0.0)
-        for t in np.flatnonzero(fits.any((0, 2))):
-            S = score[:, t]
-            if (S > 0).sum(0).max() <= 1 and (S > 0).sum(1).max() <= 1:
-                who, slot = np.nonzero(S > 0)
-            else:
-                who, slot = linear_sum_assignment(-S)
-                ok = S[who, slot] > 0
-                who, slot = who[ok], slot[ok]
-            out[who, c, t] = s.track[t, slot]
+    for frames in np.array_split(np.arange(T), -(-T // 512)):
+        uv = np.asarray(reproject(smooth[:, frames].reshape(-1, J, 3), rig)).reshape(C, P, len(frames), J, 2)
+        for c, s in enumerate(slots):
+            if not s.track.shape[1]:
+                continue
+            px = s.px[frames]
+            with np.errstate(invalid="ignore", over="ignore"):
+                score, n = score_of(uv[c], px)
+                if flip is not None:
+                    turned, m = score_of(uv[c], px[:, :, flip])
+                    score = np.maximum(score, turned - FLIP_PENALTY * m)
+            score = np.where((n >= 4) & (score > 0.1 * n), score, 0.0)
+            for f in np.flatnonzero((score > 0).any((0, 2))):
+                S = score[:, f]
+                if (S > 0).sum(0).max() <= 1 and (S > 0).sum(1).max() <= 1:
+                    who, slot = np.nonzero(S > 0)
+                else:
+                    who, slot = linear_sum_assignment(-S)
+                    ok = S[who, slot] > 0
+                    who, slot = who[ok], slot[ok]
+                out[who, c, frames[f]] = s.track[frames[f], slot]
     return out
 
 
