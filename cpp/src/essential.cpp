@@ -340,9 +340,8 @@ EssentialResult estimate_essential(const double* x1, const double* x2, const dou
     }
     if (!better) continue;
     const double share = std::min(std::max(inl / total, 1e-6), 1 - 1e-12);
-    const double miss = 1 - std::pow(share, 5);
     // Noise spoils most minimal samples of inliers too: about one in four leads to the right basin.
-    const double draws = miss <= 0 ? 0 : 4 * std::log(1 - options.confidence) / std::log(miss);
+    const double draws = 4 * std::log(1 - options.confidence) / std::log1p(-std::pow(share, 5));
     needed = static_cast<int>(std::min(1e6, std::ceil(draws)));
   }
   result.iterations = iteration;

@@ -209,11 +209,9 @@ ResectionResult estimate_pose(const double* X, const double* x, const double* we
       truncated_cost(best_pose, X, x, weight, scored, f, threshold2, 1e300, &inl);
     }
     const double share = std::min(std::max(inl / total, 1e-6), 1 - 1e-12);
-    const double miss = 1 - share * share * share;
-    needed =
-        miss <= 0
-            ? 0
-            : static_cast<int>(std::min(1e6, std::ceil(std::log(1 - options.confidence) / std::log(miss))));
+    // log1p: with few inliers 1 - share^3 rounds to one, whose logarithm is no divisor
+    const double draws = std::log(1 - options.confidence) / std::log1p(-share * share * share);
+    needed = static_cast<int>(std::min(1e6, std::ceil(draws)));
   }
   result.iterations = iteration;
   if (best >= 1e300) return result;

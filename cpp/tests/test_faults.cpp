@@ -227,8 +227,8 @@ void points(int cases) {
 }  // namespace sportcore::test
 
 int main() {
-  sportcore::test::calibration(120);
-  sportcore::test::solvers(400);
-  sportcore::test::points(200);
+  sportcore::test::calibration(25);
+  sportcore::test::solvers(150);
+  sportcore::test::points(120);
   return sportcore::test::finish("faults");
 }
