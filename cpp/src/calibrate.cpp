@@ -363,6 +363,8 @@ CalibrateResult calibrate_bodies(const BodyObservations& in, const CalibrateOpti
   }
   a.independent = false;
   result.bones_used = a.bones;
+  // An outlier that bones tie to others pulls on these too.
+  if (!a.bones) a.scale_px = std::min(6 * best.sigma_px, 0.7 * threshold);
   a.iterations = 40;
   a.tolerance = 2e-7;
   a.covariance = true;

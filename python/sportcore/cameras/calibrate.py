@@ -17,7 +17,9 @@ from ..skeletons import Skeleton
 from ..types import Calibration, Keypoints2D, Rig
 from .anthropometry import calibration_joints
 from .checks import Complaints, check_motion, check_observations, explain_no_start, match_rig
+from .clocks import solve_with_clocks
 from .gauge import GaugeOptions, find_gauge
+from .lenses import lens_arguments, with_free_distortion, with_refined_lenses
 from .options import CalibrateOptions
 from .quality import build_report
 
@@ -53,7 +55,7 @@ def calibrate(
 
     Returns:
         Cameras in a metric, upright frame (see :mod:`sportcore.cameras.gauge`), the points triangulated with them, and
-        a report. Cameras keep their names, order and intrinsics (focal lengths change only with ``refine_focal``).
+        a report. Cameras keep their names, order and intrinsics (these change only with the ``refine_`` options).
         Where left and right were found exchanged in a camera-frame (``report.extra["swapped_frames"]`` counts them),
         the points and their residuals stand on the corrected observations.
 
@@ -66,6 +68,14 @@ def calibrate(
         raise InputError(f"options must be CalibrateOptions, got {type(options).__name__}.")
     if not isinstance(keypoints, Keypoints2D):
         raise InputError(f"keypoints must be Keypoints2D, got {type(keypoints).__name__}.")
+    if options.method == "lee2022":
+        from .lee2022 import Lee2022Options, calibrate_lee2022_metric
+
+        if monocular_3d is None:
+            raise InputError("method = 'lee2022' needs monocular_3d.", "Lift every camera first (sc.load_lifter).")
+        return calibrate_lee2022_metric(
+            keypoints, intrinsics, monocular_3d, Lee2022Options(seed=options.seed), options, progress=progress
+        )
     step = _Steps(progress, 4)
     complaints = Complaints(options.force)
     rig = match_rig(keypoints, intrinsics, complaints)
@@ -75,27 +85,34 @@ def calibrate(
     step("choosing frames")
     skeleton = keypoints.skeleton
     joints = calibration_joints(skeleton)
-    used = keypoints.observed & (keypoints.score >= options.min_score)
-    off = np.setdiff1d(np.arange(skeleton.n_joints), joints)
-    used[..., off] = False
-    seen = used[..., joints]
+    used, seen, xy, weight = _observations(keypoints, joints, options.min_score)
     check_observations(seen, names, complaints)
-    xy = np.where(seen[..., None], keypoints.xy[:, :, joints], np.nan)
     motion = check_motion(_thinned(xy), names, complaints)
-    weight = _weights(keypoints, joints, seen)
     flip = _flip(skeleton.flip_permutation, joints) if options.undo_swaps else None
     bones, bone_pairs = _bones(skeleton, joints) if options.bone_lengths else (None, None)
     diagonal = float(np.hypot(*np.median(rig.image_sizes, axis=0)))
     limit = options.max_reprojection_error_px or 0.01 * diagonal
+    if options.refine_distortion:
+        rig = with_free_distortion(rig)
+
+    def solve(shown: Keypoints2D, more: dict[str, Any]) -> dict[str, Any]:
+        _, _, xy, weight = _observations(shown, joints, options.min_score)
+        return _core.calibrate_bodies(
+            xy, weight, camera_array(rig), flip=flip, max_reprojection_error_px=limit, max_frames=options.max_frames,
+            min_parallax_rad=MIN_PARALLAX_RAD, min_shared_points=MIN_SHARED_POINTS,
+            probe_focal=options.refine_focal == "none", undo_swaps=options.undo_swaps,
+            num_threads=options.num_threads, seed=options.seed, bones=bones,
+            bone_pairs=bone_pairs if options.bone_symmetry else None, **lens_arguments(options, rig), **more,
+        )  # fmt: skip
 
     step("finding the cameras")
     start = time.perf_counter()
-    result: dict[str, Any] = _core.calibrate_bodies(
-        xy, weight, camera_array(rig), flip=flip, max_reprojection_error_px=limit, max_frames=options.max_frames,
-        min_parallax_rad=MIN_PARALLAX_RAD, min_shared_points=MIN_SHARED_POINTS, focal=options.refine_focal,
-        probe_focal=options.refine_focal == "none", undo_swaps=options.undo_swaps, num_threads=options.num_threads,
-        seed=options.seed, bones=bones, bone_pairs=bone_pairs if options.bone_symmetry else None,
-    )  # fmt: skip
+    clocks = None
+    if options.time_offsets:
+        keypoints, result, clocks = solve_with_clocks(keypoints, rig, options.max_time_offset_s, solve)
+        used, seen, xy, weight = _observations(keypoints, joints, options.min_score)
+    else:
+        result = solve(keypoints, {})
     seconds = dict(zip(("pairs", "growing", "swaps", "adjustment"), result["seconds"], strict=True))
     seconds["solver"] = time.perf_counter() - start
     _check_connected(result, names, seen)
@@ -115,8 +132,7 @@ def calibrate(
     complaints.warnings.extend(gauge.warnings)
     R, t = gauge.poses(result["R"], result["t"])
     calibrated = rig.with_poses(_orthonormal(R), t)
-    if options.refine_focal != "none":
-        calibrated = _with_focals(calibrated, result["focal_px"])
+    calibrated, lens_facts = with_refined_lenses(calibrated, result, options, complaints)
     seconds["gauge"] = time.perf_counter() - start
 
     step("triangulating")
@@ -137,6 +153,12 @@ def calibrate(
     )  # fmt: skip
     seconds["triangulation"] = time.perf_counter() - start
     extra: dict[str, Any] = {"motion": motion, "max_reprojection_error_px": error_px}
+    extra |= lens_facts
+    if bones is not None:
+        extra["bone_lengths_used"] = bool(result["bones_used"])
+    if clocks is not None:
+        extra["time_offset_s"] = dict(zip(names, clocks.offset_s.tolist(), strict=True))
+        extra["time_offset_sigma_s"] = dict(zip(names, clocks.sigma_s.tolist(), strict=True))
     if result["focal_probed"]:
         extra["focal_factor"] = float(result["focal_factor"])
         extra["focal_factor_sigma"] = float(result["focal_factor_sigma"])
@@ -147,6 +169,18 @@ def calibrate(
         _log.info("%s", warning)
     step("done")
     return Calibration(calibrated, points, report)
+
+
+def _observations(
+    keypoints: Keypoints2D, joints: list[int], min_score: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
+    """What the calibration looks at: (C, T, J) used, and of its joints seen (C, T, K), xy and weight."""
+    used = keypoints.observed & (keypoints.score >= min_score)
+    off = np.setdiff1d(np.arange(keypoints.skeleton.n_joints), joints)
+    used[..., off] = False
+    seen = used[..., joints]
+    xy = np.where(seen[..., None], keypoints.xy[:, :, joints], np.nan)
+    return used, seen, xy, _weights(keypoints, joints, seen)
 
 
 class _Steps:
@@ -230,15 +264,6 @@ def _thinned(xy: NDArray[np.float64], most: int = 150) -> NDArray[np.float64]:
 def _orthonormal(R: NDArray[np.float64]) -> NDArray[np.float64]:
     U, _, Vt = np.linalg.svd(R)
     return U @ Vt
-
-
-def _with_focals(rig: Rig, focal_px: NDArray[np.float64]) -> Rig:
-    cameras = []
-    for camera, (fx, fy) in zip(rig, focal_px, strict=True):
-        K = camera.K.copy()
-        K[0, 0], K[1, 1] = fx, fy
-        cameras.append(camera.replace(K=K))
-    return Rig(tuple(cameras))
 
 
 def _check_connected(result: dict[str, Any], names: tuple[str, ...], seen: NDArray[np.bool_]) -> None:

@@ -31,6 +31,13 @@ class CalibrateOptions:
             the recording shows.
         bone_symmetry: let left and right bones be of equal length up to 2 %.
         refine_focal: let focal lengths move too: ``"none"``, ``"shared"`` (one factor for all), ``"per_camera"``.
+        refine_principal_point: let the principal points move, held by a prior of 2 % of the image's longer side.
+        refine_distortion: let k1 move, held by a prior of 0.1.
+        time_offsets: the videos do not begin together: find how late each camera looks, with the cameras. Needs the
+            frame rate. The points are those of the first camera's clock; ``report.extra["time_offset_s"]`` has the offsets.
+        max_time_offset_s: each camera looks at most this early or late.
+        method: ``"body"``, as ``docs/calibration.md`` tells it, or ``"lee2022"``, the published method
+            (``docs/calibration-published.md``), which needs ``monocular_3d``.
         seed: of the random samples; the same seed gives the same result.
         num_threads: 0 for all cores; the result does not depend on it.
         force: return a calibration that would be refused; the reason becomes a warning and the grade ``"poor"``.
@@ -50,6 +57,11 @@ class CalibrateOptions:
     bone_lengths: bool = True
     bone_symmetry: bool = True
     refine_focal: Literal["none", "shared", "per_camera"] = "none"
+    refine_principal_point: bool = False
+    refine_distortion: bool = False
+    time_offsets: bool = False
+    max_time_offset_s: float = 2.0
+    method: Literal["body", "lee2022"] = "body"
     seed: int = 0
     num_threads: int = 0
     force: bool = False
@@ -88,6 +100,11 @@ class CalibrateOptions:
             self.refine_focal in ("none", "shared", "per_camera"),
             f"refine_focal = {self.refine_focal!r} is not known.",
             "Use none, shared or per_camera.",
+        )
+        need(self.method in ("body", "lee2022"), f"method = {self.method!r} is not known.", "Use body or lee2022.")
+        need(
+            _number(self.max_time_offset_s) and 0 < self.max_time_offset_s <= 60,
+            f"max_time_offset_s must lie between 0 and 60 s, got {self.max_time_offset_s}.",
         )
         need(_whole(self.seed) and self.seed >= 0, f"seed must be a whole number from 0 on, got {self.seed}.")
         need(_whole(self.num_threads) and self.num_threads >= 0, "num_threads must be 0 (all cores) or positive.")

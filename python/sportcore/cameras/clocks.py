@@ -1,0 +1,155 @@
+"""Cameras that look late: offsets found with the cameras, inside the adjustment.
+
+The start comes from :func:`sportcore.sync.start_offsets`. The tracks are then read at common moments, and the
+adjustment of the cameras moves one offset per camera with everything else (``sportcore/bundle.h``, clocks); the tracks
+are read again with what it finds, until nothing moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DegenerateError, InputError
+from ..types import Keypoints2D, Rig
+
+__all__ = ["Clocks", "read_at", "solve_with_clocks"]
+
+Floats = NDArray[np.float64]
+Solve = Callable[[Keypoints2D, dict[str, Any]], dict[str, Any]]
+
+ROUNDS = 4
+STILL_FRAMES = 0.01  # an offset that moves by less is found
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """Offsets of the cameras.
+
+    Attributes:
+        offset_s: (C,) how much later each camera looks than the first, s: world time of a frame is its own time plus
+            the offset.
+        sigma_s: (C,) one standard deviation, s; 0 for the first camera, NaN where unknown.
+        rounds: how often the tracks were read anew.
+        source: where the start came from.
+    """
+
+    offset_s: Floats
+    sigma_s: Floats
+    rounds: int
+    source: str
+
+
+def read_at(keypoints: Keypoints2D, offset_s: Floats) -> Keypoints2D:
+    """The tracks as cameras in step would have seen them.
+
+    Row k of the result shows world time k / fps: each camera is read at its own time k / fps - offset, by a cubic
+    through the four neighbouring frames, linear where only the two nearest are seen, missing elsewhere. An offset of
+    whole frames moves rows and changes nothing else.
+
+    Args:
+        keypoints: (C, T, J) with ``fps``; not changed.
+        offset_s: (C,) s.
+
+    Raises:
+        InputError: the frame rate is not known.
+    """
+    if not keypoints.fps:
+        raise InputError("Time offsets need the frame rate of the keypoints.", "Give fps.")
+    C, T, J = keypoints.xy.shape[:3]
+    xy, score = np.full_like(keypoints.xy, np.nan), np.zeros_like(keypoints.score)
+    sigma = None if keypoints.sigma_px is None else np.full_like(keypoints.sigma_px, np.nan)
+    for c in range(C):
+        place = np.arange(T) - float(offset_s[c]) * keypoints.fps
+        whole = np.floor(place + 1e-6).astype(int)
+        w = np.clip(place - whole, 0.0, 1.0)
+        w[w < 1e-3] = 0.0
+
+        def rows(k: NDArray[np.int64], values: Floats) -> Floats:
+            out = values[np.clip(k, 0, T - 1)].astype(float)
+            out[(k < 0) | (k >= T)] = np.nan
+            return out
+
+        seen = np.where(keypoints.observed[c][..., None], keypoints.xy[c], np.nan)
+        a, b, d, e = (rows(whole + k, seen) for k in (-1, 0, 1, 2))
+        u = w[:, None, None]
+        line = b + u * (d - b)
+        # Catmull & Rom 1974: tangents from the neighbours.
+        cubic = b + 0.5 * u * (d - a + u * (2 * a - 5 * b + 4 * d - e + u * (3 * (b - d) + e - a)))
+        exact = (w == 0)[:, None, None]
+        xy[c] = np.where(exact, b, np.where(np.isfinite(cubic), cubic, line))
+        s0, s1 = (np.nan_to_num(rows(whole + k, keypoints.score[c])) for k in (0, 1))
+        score[c] = np.where(np.isfinite(xy[c, ..., 0]), np.where((w == 0)[:, None], s0, np.minimum(s0, s1)), 0.0)
+        if sigma is not None:
+            assert keypoints.sigma_px is not None
+            g0, g1 = (rows(whole + k, keypoints.sigma_px[c]) for k in (0, 1))
+            sigma[c] = np.where((w == 0)[:, None], g0, np.fmax(g0, g1))
+    return keypoints.replace(xy=xy, score=score, sigma_px=sigma, times=None)
+
+
+def solve_with_clocks(
+    keypoints: Keypoints2D, rig: Rig, max_offset_s: float, solve: Solve
+) -> tuple[Keypoints2D, dict[str, Any], Clocks]:
+    """Calibrate cameras whose videos do not begin together.
+
+    Args:
+        keypoints: (C, T, J) with ``fps``; rows with the same number belong together up to the offsets.
+        rig: C cameras with known lenses.
+        max_offset_s: each camera looks at most this much early or late.
+        solve: ``solve(keypoints, extra arguments of _core.calibrate_bodies)`` -> its result.
+
+    Returns:
+        the tracks in step, the result for them, and the clocks.
+
+    Raises:
+        InputError: the frame rate is not known.
+        DegenerateError: a camera's offset cannot be told.
+    """
+    from ..sync import start_offsets
+
+    if not keypoints.fps:
+        raise InputError("Time offsets need the frame rate of the keypoints.", "Give fps.")
+    report = start_offsets(keypoints.replace(times=None), rig, max_offset_s=max_offset_s)
+    offset = np.asarray(report.offsets_s, float)
+    lost = [name for name, value in zip(rig.names, offset, strict=True) if not np.isfinite(value)]
+    if lost:
+        raise DegenerateError(
+            f"How late camera {', '.join(map(repr, lost))} looks cannot be told from the motion.",
+            "Film a jump or a clap that all cameras see, or give the offsets (`sportcore sync --help`).",
+        )
+    offset = offset - offset[0]
+    sigma = np.asarray(report.sigmas_s, float)
+    frame_s = 1.0 / keypoints.fps
+    result: dict[str, Any] = {}
+    shown = keypoints
+    rounds = 0
+    while rounds < ROUNDS:
+        rounds += 1
+        shown = read_at(keypoints, offset)
+        result = solve(shown, {"clocks": True, "frame_s": frame_s})
+        step = np.asarray(result["time_offset_s"], float)
+        if result["start_pair"][0] < 0 or not np.isfinite(step).all():
+            break
+        sigma = _sigmas(result["bundle"], len(rig), sigma)
+        step = np.clip(step - step[0], -2 * frame_s, 2 * frame_s)
+        if np.abs(step).max() < STILL_FRAMES * frame_s:
+            break
+        offset = offset + step
+    return shown, result, Clocks(offset, sigma, rounds, "motion, refined with the cameras")
+
+
+def _sigmas(bundle: dict[str, Any], C: int, before: Floats) -> Floats:
+    """Deviation of each offset against the first camera's, from the covariance of the adjustment."""
+    covariance = bundle["covariance"]
+    at = {camera: 6 * C + i for i, (kind, camera) in enumerate(bundle["extra"]) if kind == "time_offset"}
+    if covariance is None or len(at) != C:
+        return before
+    out = np.zeros(C)
+    for c in range(1, C):
+        i, j = at[0], at[c]
+        out[c] = np.sqrt(max(covariance[i, i] + covariance[j, j] - 2 * covariance[i, j], 0.0))
+    return out
