@@ -294,7 +294,8 @@ CalibrateResult calibrate_bodies(const BodyObservations& in, const CalibrateOpti
     a.gate_px = std::min(threshold, 10 * best.sigma_px);
     a.iterations = 10;
     a.tolerance = 1e-5;
-    a.lens = lens;
+    a.lens.focal = options.focal;  // the rest waits for all frames
+    a.lens.focal_sigma = options.focal_sigma;
     adjust(start, best, a, options.num_threads);
     if (round == 0 && options.undo_swaps)
       detail::undo_swaps(start, best.cameras, best.placed, std::min(threshold, 5 * best.sigma_px),

@@ -234,9 +234,10 @@ SPORTCORE_HD void update_pose(const T* delta, T* R, T* t) {
 template <class T>
 SPORTCORE_HD bool undistort(const Intrinsics<T>& lens, const T* xd, T* x) {
   if (lens.model == kPinhole) {
-    x[0] = xd[0];
-    x[1] = xd[1];
-    return is_finite(x[0]) && is_finite(x[1]);
+    const bool ok = is_finite(xd[0]) && is_finite(xd[1]);
+    x[0] = ok ? xd[0] : nan_value<T>();
+    x[1] = ok ? xd[1] : nan_value<T>();
+    return ok;
   }
   const T tolerance = T(2) * std::numeric_limits<T>::epsilon();  // of a coordinate of order one
   if (lens.model == kFisheye) {                                  // one unknown, the angle from the axis

@@ -19,7 +19,14 @@ from .anthropometry import calibration_joints
 from .checks import Complaints, check_motion, check_observations, explain_no_start, match_rig
 from .clocks import solve_with_clocks
 from .gauge import GaugeOptions, find_gauge
-from .lenses import lens_arguments, with_free_distortion, with_refined_lenses
+from .lenses import (
+    MOST_LENS_ROUNDS,
+    lens_arguments,
+    lenses_moved,
+    with_free_distortion,
+    with_refined_lenses,
+    with_result_lenses,
+)
 from .options import CalibrateOptions
 from .quality import build_report
 
@@ -78,6 +85,7 @@ def calibrate(
         )
     step = _Steps(progress, 4)
     complaints = Complaints(options.force)
+    poses = None if monocular_3d is None else _monocular_poses(monocular_3d, keypoints)
     rig = match_rig(keypoints, intrinsics, complaints)
     names = rig.names
     gauge_options = _gauge_options(options, names)
@@ -95,10 +103,12 @@ def calibrate(
     if options.refine_distortion:
         rig = with_free_distortion(rig)
 
+    lenses = rig
+
     def solve(shown: Keypoints2D, more: dict[str, Any]) -> dict[str, Any]:
-        _, _, xy, weight = _observations(shown, joints, options.min_score)
+        at, worth = (xy, weight) if shown is keypoints else _observations(shown, joints, options.min_score)[2:]
         return _core.calibrate_bodies(
-            xy, weight, camera_array(rig), flip=flip, max_reprojection_error_px=limit, max_frames=options.max_frames,
+            at, worth, camera_array(lenses), flip=flip, max_reprojection_error_px=limit, max_frames=options.max_frames,
             min_parallax_rad=MIN_PARALLAX_RAD, min_shared_points=MIN_SHARED_POINTS,
             probe_focal=options.refine_focal == "none", undo_swaps=options.undo_swaps,
             num_threads=options.num_threads, seed=options.seed, bones=bones,
@@ -112,6 +122,11 @@ def calibrate(
         keypoints, result, clocks = solve_with_clocks(keypoints, rig, options.max_time_offset_s, solve)
         used, seen, xy, weight = _observations(keypoints, joints, options.min_score)
     else:
+        result = solve(keypoints, {})
+    for _ in range(MOST_LENS_ROUNDS):  # observations were chosen with lenses that were off: choose again
+        if result["start_pair"][0] < 0 or not lenses_moved(lenses, result):
+            break
+        lenses = with_result_lenses(lenses, result, focal_only=True)
         result = solve(keypoints, {})
     seconds = dict(zip(("pairs", "growing", "swaps", "adjustment"), result["seconds"], strict=True))
     seconds["solver"] = time.perf_counter() - start
@@ -130,6 +145,8 @@ def calibrate(
             "Record longer, with the whole athlete in view of at least two cameras.",
         ) from error
     complaints.warnings.extend(gauge.warnings)
+    if not (np.isfinite(result["R"]).all() and np.isfinite(result["t"]).all()):
+        raise DegenerateError("The adjustment of the cameras broke down.", "Check the intrinsics and the keypoints.")
     R, t = gauge.poses(result["R"], result["t"])
     calibrated = rig.with_poses(_orthonormal(R), t)
     calibrated, lens_facts = with_refined_lenses(calibrated, result, options, complaints)
@@ -162,8 +179,8 @@ def calibrate(
     if result["focal_probed"]:
         extra["focal_factor"] = float(result["focal_factor"])
         extra["focal_factor_sigma"] = float(result["focal_factor_sigma"])
-    if monocular_3d is not None:
-        extra["monocular_disagreement_deg"] = _check_monocular(monocular_3d, calibrated, keypoints, complaints)
+    if poses is not None:
+        extra["monocular_disagreement_deg"] = _check_monocular(poses, calibrated, keypoints, complaints)
     report = build_report(named, used, points, calibrated, gauge, result, swapped, complaints, seconds, extra)
     for warning in report.warnings:
         _log.info("%s", warning)
@@ -285,19 +302,28 @@ def _check_connected(result: dict[str, Any], names: tuple[str, ...], seen: NDArr
     )
 
 
+def _monocular_poses(monocular_3d: ArrayLike, keypoints: Keypoints2D) -> NDArray[np.float64]:
+    """(C, T, 17, 3) as floats, or an InputError."""
+    shape = (keypoints.n_cameras, keypoints.n_frames, 17, 3)
+    try:
+        poses = np.asarray(monocular_3d, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"monocular_3d must be numbers of shape {shape}.", "Give what a lifter returns.") from error
+    if poses.shape != shape:
+        raise InputError(f"monocular_3d must be {shape}, got {poses.shape}.", "Give what a lifter returns.")
+    return poses
+
+
 def _check_monocular(
-    monocular_3d: ArrayLike, rig: Rig, keypoints: Keypoints2D, complaints: Complaints
+    poses: NDArray[np.float64], rig: Rig, keypoints: Keypoints2D, complaints: Complaints
 ) -> list[list[float | None]]:
     """Angle (C, C), degrees, between each relative rotation and what the lifter's bone directions say of it."""
     from ..skeletons import H36M17
 
-    poses = np.asarray(monocular_3d, dtype=np.float64)
-    C, T = keypoints.n_cameras, keypoints.n_frames
-    if poses.shape != (C, T, 17, 3):
-        raise InputError(f"monocular_3d must be {(C, T, 17, 3)}, got {poses.shape}.")
+    C = keypoints.n_cameras
     a, b = H36M17.bone_indices.T
-    bones = poses[:, :, b] - poses[:, :, a]
     with np.errstate(invalid="ignore", divide="ignore"):
+        bones = poses[:, :, b] - poses[:, :, a]
         bones = bones / np.linalg.norm(bones, axis=-1, keepdims=True)
     out: list[list[float | None]] = [[None] * C for _ in range(C)]
     for i in range(C):

@@ -20,6 +20,7 @@ Written from the method; what is computed equals the published equations, how it
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -248,7 +249,7 @@ def _smallest_by_roots(N: _Normal) -> tuple[Floats, Floats, Floats] | None:
     tiny = 1e-15 * float(np.abs(np.diag(N.D)).max())
     start = np.linalg.eigh(N.schur(0.0))
     settled = (1e-9, 1e-9, 1e-9, 1e-9, 1e-3)  # the step after is its third power
-    top: Floats | None = None
+    top: Any = None
     values, points, translations_ = np.empty(WANTED), [], []
     for k in range(WANTED):
         lam, low, high = 0.0, -np.inf, np.inf

@@ -6,15 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from ..types import Camera, Rig
+from ..types import Rig
 from .checks import Complaints
 from .options import CalibrateOptions
 
-__all__ = ["lens_arguments", "with_free_distortion", "with_refined_lenses"]
+__all__ = [
+    "MOST_LENS_ROUNDS", "lens_arguments", "lenses_moved", "with_free_distortion", "with_refined_lenses",
+    "with_result_lenses",
+]  # fmt: skip
+
+MOST_LENS_ROUNDS = 2
+MOVED = 0.01  # relative change of a focal length after which the observations are chosen anew
 
 FOCAL_SIGMA = 0.15  # prior of the log of a focal length: phones and zooms
-PRINCIPAL_POINT_SIGMA = 0.02  # of the image's longer side
-K1_SIGMA = 0.1
+PRINCIPAL_POINT_SIGMA = 0.01  # of the image's longer side
+K1_SIGMA = 0.05
 UNKNOWN_FOCAL = 0.02  # a focal length with a larger relative deviation is not determined
 INFORMED = 0.7  # a parameter whose deviation stays above this share of its prior was not observable
 
@@ -55,20 +61,15 @@ def with_refined_lenses(
     sigma = _sigmas(result["bundle"], len(rig))
     longer = float(np.median(rig.image_sizes.max(1)))
     priors = {"cx": PRINCIPAL_POINT_SIGMA * longer, "cy": PRINCIPAL_POINT_SIGMA * longer, "k1": K1_SIGMA}
-    cameras: list[Camera] = []
+    refined = with_result_lenses(rig, result)
     change: dict[str, Any] = {}
     spread: dict[str, Any] = {}
-    for c, (camera, lens) in enumerate(zip(rig, np.asarray(result["lens"], float), strict=True)):
-        fx, fy, cx, cy, k1 = lens
-        K = camera.K.copy()
+    for c, (camera, (fx, _, cx, cy, k1)) in enumerate(zip(rig, np.asarray(result["lens"], float), strict=True)):
         change[camera.name] = {
-            "focal_factor": float(fx / K[0, 0]), "cx_px": float(cx - K[0, 2]), "cy_px": float(cy - K[1, 2]),
-            "k1": float(k1),
+            "focal_factor": float(fx / camera.K[0, 0]), "cx_px": float(cx - camera.K[0, 2]),
+            "cy_px": float(cy - camera.K[1, 2]), "k1": float(k1),
         }  # fmt: skip
         spread[camera.name] = sigma[c]
-        K[0, 0], K[1, 1], K[0, 2], K[1, 2] = fx, fy, cx, cy
-        distortion = (float(k1), *camera.distortion[1:]) if options.refine_distortion else camera.distortion
-        cameras.append(camera.replace(K=K, distortion=distortion))
         focal = sigma[c].get("log_focal")
         if focal is not None and not focal < UNKNOWN_FOCAL:
             complaints.warn(
@@ -81,7 +82,32 @@ def with_refined_lenses(
                     f"Camera {camera.name!r}: {key} is not observable in this recording and stays near what was given. "
                     "Let the athlete use the whole image, or leave it out of the refinement."
                 )
-    return Rig(tuple(cameras)), {"lens_change": change, "lens_sigma": spread}
+    return refined, {"lens_change": change, "lens_sigma": spread}
+
+
+def lenses_moved(rig: Rig, result: dict[str, Any]) -> bool:
+    """Whether a focal length of the result is more than a percent from the rig's."""
+    lens = np.asarray(result["lens"], float)
+    return bool(np.abs(lens[:, 0] / rig.K[:, 0, 0] - 1).max() > MOVED)
+
+
+def with_result_lenses(rig: Rig, result: dict[str, Any], *, focal_only: bool = False) -> Rig:
+    """The cameras with the focal lengths, and unless ``focal_only`` the principal points and k1, of a result of
+    ``_core.calibrate_bodies``.
+    """
+    cameras = []
+    for camera, (fx, fy, cx, cy, k1) in zip(rig, np.asarray(result["lens"], float), strict=True):
+        K = camera.K.copy()
+        K[0, 0], K[1, 1] = fx, fy
+        if focal_only:
+            cameras.append(camera.replace(K=K))
+            continue
+        K[0, 2], K[1, 2] = cx, cy
+        distortion: tuple[float, ...] = tuple(float(k) for k in camera.distortion)
+        if k1 != (distortion[0] if len(distortion) else 0.0):
+            distortion = (float(k1), *(distortion or (0.0,) * 4)[1:])
+        cameras.append(camera.replace(K=K, distortion=distortion))
+    return Rig(tuple(cameras))
 
 
 def _sigmas(bundle: dict[str, Any], C: int) -> list[dict[str, float]]:

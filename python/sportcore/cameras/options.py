@@ -31,10 +31,10 @@ class CalibrateOptions:
             the recording shows.
         bone_symmetry: let left and right bones be of equal length up to 2 %.
         refine_focal: let focal lengths move too: ``"none"``, ``"shared"`` (one factor for all), ``"per_camera"``.
-        refine_principal_point: let the principal points move, held by a prior of 2 % of the image's longer side.
-        refine_distortion: let k1 move, held by a prior of 0.1.
+        refine_principal_point: let the principal points move, held by a prior of 1 % of the image's longer side.
+        refine_distortion: let k1 move, held by a prior of 0.05.
         time_offsets: the videos do not begin together: find how late each camera looks, with the cameras. Needs the
-            frame rate. The points are those of the first camera's clock; ``report.extra["time_offset_s"]`` has the offsets.
+            frame rate. Points are on the first camera's clock; ``report.extra["time_offset_s"]`` has the offsets.
         max_time_offset_s: each camera looks at most this early or late.
         method: ``"body"``, as ``docs/calibration.md`` tells it, or ``"lee2022"``, the published method
             (``docs/calibration-published.md``), which needs ``monocular_3d``.
@@ -92,7 +92,10 @@ class CalibrateOptions:
         need(
             limit is None or (_number(limit) and limit > 0), f"max_reprojection_error_px must be positive, got {limit}."
         )
-        need(_whole(self.max_frames) and self.max_frames >= 1, f"max_frames must be at least 1, got {self.max_frames}.")
+        need(
+            _whole(self.max_frames) and 1 <= self.max_frames < 2**31,
+            f"max_frames must be at least 1 (and below 2^31), got {self.max_frames}.",
+        )
         need(
             _number(self.min_score) and 0 <= self.min_score < 1, f"min_score must lie in [0, 1), got {self.min_score}."
         )
@@ -106,8 +109,14 @@ class CalibrateOptions:
             _number(self.max_time_offset_s) and 0 < self.max_time_offset_s <= 60,
             f"max_time_offset_s must lie between 0 and 60 s, got {self.max_time_offset_s}.",
         )
-        need(_whole(self.seed) and self.seed >= 0, f"seed must be a whole number from 0 on, got {self.seed}.")
-        need(_whole(self.num_threads) and self.num_threads >= 0, "num_threads must be 0 (all cores) or positive.")
+        need(
+            _whole(self.seed) and 0 <= self.seed < 2**63,
+            f"seed must be a whole number from 0 to 2^63, got {self.seed}.",
+        )
+        need(
+            _whole(self.num_threads) and 0 <= self.num_threads <= 4096,
+            "num_threads must be 0 (all cores) or positive, at most 4096.",
+        )
 
 
 def _number(value: object) -> bool:

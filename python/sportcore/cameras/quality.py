@@ -106,6 +106,8 @@ def build_report(
     body_px = _body_size_px(keypoints, used)
     sigma = float(result["sigma_px"])
     _judge_residuals(names, sigma, rejected, body_px, result, complaints)
+    spread = limb_spread(points)
+    _judge_limbs(spread, complaints)
     if bundle["covariance"] is not None and covariance is not None:
         for name, angle in zip(names, covariance[1], strict=True):
             if angle > 2.0:
@@ -153,6 +155,7 @@ def build_report(
             "start_pair": [names[i] for i in result["start_pair"]],
             "swapped_frames": {n: int(k) for n, k in zip(names, swapped.sum(1), strict=True)},
             "adjustment": str(bundle["stop"]),
+            "limb_spread": spread,
             "implied_stature_m": gauge.stature_m,
             "gravity": dict(gauge.details),
             **dict(extra),
@@ -199,6 +202,52 @@ def _judge_residuals(
         )
     elif hint and abs(np.log(factor)) > 0.1:
         complaints.warn(f"The intrinsics seem off.{hint} Check them, or set refine_focal.", doubt=True)
-    for name, share in zip(names, rejected, strict=True):
-        if np.isfinite(share) and share > 0.5 and share > 1.5 * overall:
-            complaints.warn(f"Camera {name!r}: {100 * share:.0f} % of its observations contradict the others.")
+    for c, (name, share) in enumerate(zip(names, rejected, strict=True)):
+        others = np.delete(rejected, c)
+        usual = float(np.nanmedian(others)) if np.isfinite(others).any() else 0.0
+        if len(names) < 3 or not np.isfinite(share) or not share > max(0.15, 3 * usual):
+            continue
+        what = f"Camera {name!r}: {100 * share:.0f} % of its observations contradict the others ({100 * usual:.0f} %)."
+        remedy = "Check that it is not mirrored, turned or of another time, and its intrinsics; or leave it out."
+        if share > 0.3:
+            complaints.refuse(what, remedy)
+        else:
+            complaints.warn(f"{what} {remedy}", doubt=True)
+
+
+DOUBTED_LIMBS, IMPOSSIBLE_LIMBS = 0.15, 0.25  # robust deviation of the limbs' lengths, share of their length
+
+
+def limb_spread(points: Points3D) -> float:
+    """How much the limbs change their length over time: median over thighs, shanks, upper and lower arms of the robust
+    deviation over the median. NaN where none was reconstructed.
+    """
+    skeleton = points.skeleton
+    spreads = []
+    for side in ("left", "right"):
+        for a, b in (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist")):
+            names = f"{side}_{a}", f"{side}_{b}"
+            if not all(name in skeleton.joints for name in names):
+                continue
+            i, j = (skeleton.index(name) for name in names)
+            both = points.ok[:, i] & points.ok[:, j]
+            if both.sum() < 10:
+                continue
+            length = np.linalg.norm(points.xyz[both, i] - points.xyz[both, j], axis=-1)
+            middle = float(np.median(length))
+            spreads.append(1.4826 * float(np.median(np.abs(length - middle))) / max(middle, 1e-12))
+    return float(np.median(spreads)) if spreads else float("nan")
+
+
+def _judge_limbs(spread: float, complaints: Complaints) -> None:
+    if spread > IMPOSSIBLE_LIMBS:
+        complaints.refuse(
+            f"The limbs change their length by {100 * spread:.0f} %: no body moves like that.",
+            "Check that no video is mirrored, turned or of another moment, and that all show the same person.",
+        )
+    elif spread > DOUBTED_LIMBS:
+        complaints.warn(
+            f"The limbs change their length by {100 * spread:.0f} %, more than a detector's errors explain. "
+            "Check that no video is mirrored, turned or of another moment.",
+            doubt=True,
+        )
