@@ -171,6 +171,9 @@ BundleResult adjust_bundle(Camera<double>* cameras, std::size_t num_cameras, dou
   check(obs, num_cameras, options);
   detail::BundleState state;
   state.cameras.assign(cameras, cameras + num_cameras);
+  if (options.radial)  // a lens without coefficients is stored as a pinhole
+    for (Camera<double>& camera : state.cameras)
+      if (camera.lens.model == kPinhole) camera.lens.model = kBrown;
   state.points.assign(points, points + 3 * obs.num_points);
   if (obs.lengths) state.lengths.assign(obs.lengths->value, obs.lengths->value + obs.lengths->num_lengths);
   if (obs.clocks) {
