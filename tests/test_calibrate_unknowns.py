@@ -63,18 +63,15 @@ def test_a_tenth_off_is_recovered_to_half_a_percent(seed):
     assert np.allclose(each.rig.K[:, 0, 0], rig.K[:, 0, 0], rtol=0.015)
 
 
-def test_principal_point_and_distortion():
-    rig, kp, _ = scene(4, 300, 1, distortion=(-0.15, 0.0, 0.0, 0.0), **NOISE)
-    K = rig.K + np.array([[0, 0, 8.0], [0, 0, -6.0], [0, 0, 0]])
-    rough = sc.Rig(tuple(c.replace(K=k, distortion=(), model="pinhole") for c, k in zip(rig, K, strict=True)))
-    cal = sc.calibrate(kp, rough, sc.CalibrateOptions(refine_principal_point=True, refine_distortion=True))
-    k1 = np.array([c.distortion[0] for c in cal.rig])
-    sigma = np.array([v["k1"] for v in cal.report.extra["lens_sigma"].values()])
-    assert np.abs((k1 + 0.15) / sigma).max() < 3.5 and np.median(k1) == pytest.approx(-0.15, abs=0.03)
-    assert np.abs(cal.rig.K[:, :2, 2] - rig.K[:, :2, 2]).mean() < 6
+@pytest.mark.parametrize("seed", range(2))
+def test_distortion(seed):
+    rig, kp, _ = scene(4, 300, seed, distortion=(-0.15, 0.0, 0.0, 0.0), **NOISE)
+    rough = sc.Rig(tuple(c.replace(distortion=(), model="pinhole") for c in rig))
+    cal = sc.calibrate(kp, rough, sc.CalibrateOptions(refine_distortion=True))
+    assert np.allclose([c.distortion[0] for c in cal.rig], -0.15, atol=0.05)
     assert set(cal.report.extra["lens_change"]) == set(rig.names)
     fixed = sc.calibrate(kp, rough, sc.CalibrateOptions(force=True))
-    assert rotation_error_deg(cal.rig, rig) < rotation_error_deg(fixed.rig, rig)
+    assert rotation_error_deg(cal.rig, rig) < 0.5 * rotation_error_deg(fixed.rig, rig)
 
 
 def test_what_cannot_be_seen_is_said():

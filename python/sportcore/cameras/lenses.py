@@ -19,7 +19,6 @@ MOST_LENS_ROUNDS = 2
 MOVED = 0.01  # relative change of a focal length after which the observations are chosen anew
 
 FOCAL_SIGMA = 0.15  # prior of the log of a focal length: phones and zooms
-PRINCIPAL_POINT_SIGMA = 0.01  # of the image's longer side
 K1_SIGMA = 0.05
 UNKNOWN_FOCAL = 0.02  # a focal length with a larger relative deviation is not determined
 INFORMED = 0.7  # a parameter whose deviation stays above this share of its prior was not observable
@@ -27,11 +26,8 @@ INFORMED = 0.7  # a parameter whose deviation stays above this share of its prio
 
 def lens_arguments(options: CalibrateOptions, rig: Rig) -> dict[str, Any]:
     """Arguments of ``_core.calibrate_bodies`` that say which parts of the lenses are free, and their priors."""
-    longer = float(np.median(rig.image_sizes.max(1)))
     return {
         "focal": options.refine_focal, "focal_sigma": FOCAL_SIGMA,
-        "principal_point": options.refine_principal_point,
-        "principal_point_sigma_px": PRINCIPAL_POINT_SIGMA * longer,
         "radial": options.refine_distortion, "radial_sigma": K1_SIGMA,
     }  # fmt: skip
 
@@ -53,21 +49,19 @@ def with_refined_lenses(
         complaints: gets a warning for each part that the recording does not determine.
 
     Returns:
-        the cameras, and for the report ``lens_change`` (name -> focal factor, shift of the principal point in px, k1)
+        the cameras, and for the report ``lens_change`` (name -> focal factor, k1)
         and ``lens_sigma`` (name -> one standard deviation of each).
     """
-    if options.refine_focal == "none" and not options.refine_principal_point and not options.refine_distortion:
+    if options.refine_focal == "none" and not options.refine_distortion:
         return rig, {}
     sigma = _sigmas(result["bundle"], len(rig))
-    longer = float(np.median(rig.image_sizes.max(1)))
-    priors = {"cx": PRINCIPAL_POINT_SIGMA * longer, "cy": PRINCIPAL_POINT_SIGMA * longer, "k1": K1_SIGMA}
+    priors = {"k1": K1_SIGMA}
     refined = with_result_lenses(rig, result)
     change: dict[str, Any] = {}
     spread: dict[str, Any] = {}
-    for c, (camera, (fx, _, cx, cy, k1)) in enumerate(zip(rig, np.asarray(result["lens"], float), strict=True)):
+    for c, (camera, (fx, _, _, _, k1)) in enumerate(zip(rig, np.asarray(result["lens"], float), strict=True)):
         change[camera.name] = {
-            "focal_factor": float(fx / camera.K[0, 0]), "cx_px": float(cx - camera.K[0, 2]),
-            "cy_px": float(cy - camera.K[1, 2]), "k1": float(k1),
+            "focal_factor": float(fx / camera.K[0, 0]), "k1": float(k1),
         }  # fmt: skip
         spread[camera.name] = sigma[c]
         focal = sigma[c].get("log_focal")

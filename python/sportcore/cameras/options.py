@@ -31,7 +31,6 @@ class CalibrateOptions:
             the recording shows.
         bone_symmetry: let left and right bones be of equal length up to 2 %.
         refine_focal: let focal lengths move too: ``"none"``, ``"shared"`` (one factor for all), ``"per_camera"``.
-        refine_principal_point: let the principal points move, held by a prior of 1 % of the image's longer side.
         refine_distortion: let k1 move, held by a prior of 0.05.
         time_offsets: the videos do not begin together: find how late each camera looks, with the cameras. Needs the
             frame rate. Points are on the first camera's clock; ``report.extra["time_offset_s"]`` has the offsets.
@@ -57,7 +56,6 @@ class CalibrateOptions:
     bone_lengths: bool = True
     bone_symmetry: bool = True
     refine_focal: Literal["none", "shared", "per_camera"] = "none"
-    refine_principal_point: bool = False
     refine_distortion: bool = False
     time_offsets: bool = False
     max_time_offset_s: float = 2.0
