@@ -81,6 +81,7 @@ class BundleProblem {
   void reduce(double damping, MatX& S, VecX& g, const std::int32_t* labels, MatX* scores);
   void eliminate_frame(std::size_t f, double damping, Lane& lane, const std::int32_t* labels);
   void gather_columns(std::size_t p, double* w) const;  // (3, P) dense columns of a point
+  bool weighted_row(std::size_t p, std::int64_t o, double r[2], double* J, double* k) const;
   void drop(std::size_t p, MatX& S, VecX& g) const;
   void camera_scores(std::size_t p, std::int32_t label, MatX& scores) const;
   bool setup_frame(std::size_t f, double damping, FrameFactor& factor) const;
@@ -92,6 +93,21 @@ class BundleProblem {
   std::size_t frames() const { return obs_.lengths ? obs_.num_frames : obs_.num_points; }
   std::size_t frame_begin(std::size_t f) const {
     return obs_.lengths ? static_cast<std::size_t>(obs_.frame_offset[f]) : f;
+  }
+
+  // visit(edge, a, b, row) for the lengths in use of a frame: a and b count from its first point, row is the
+  // unknown.
+  template <class Visit>
+  void each_length(std::size_t f, const Visit& visit) const {
+    if (!obs_.lengths) return;
+    const std::int64_t first = obs_.frame_offset[f];
+    for (std::int32_t k = edge_begin_[f]; k < edge_begin_[f + 1]; ++k) {
+      const std::int32_t e = edge_order_[k];
+      const Edge& edge = current_->edges[e];
+      if (edge.weight > 0)
+        visit(edge, static_cast<int>(obs_.lengths->first[e] - first),
+              static_cast<int>(obs_.lengths->second[e] - first), layout_.length(obs_.lengths->index[e]));
+    }
   }
 
   const BundleObservations& obs_;
