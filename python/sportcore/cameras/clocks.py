@@ -34,14 +34,10 @@ class Clocks:
         offset_s: (C,) how much later each camera looks than the first, s: world time of a frame is its own time plus
             the offset.
         sigma_s: (C,) one standard deviation, s; 0 for the first camera, NaN where unknown.
-        rounds: how often the tracks were read anew.
-        source: where the start came from.
     """
 
     offset_s: Floats
     sigma_s: Floats
-    rounds: int
-    source: str
 
 
 def read_at(keypoints: Keypoints2D, offset_s: Floats) -> Keypoints2D:
@@ -126,9 +122,7 @@ def solve_with_clocks(
     frame_s = 1.0 / keypoints.fps
     result: dict[str, Any] = {}
     shown = keypoints
-    rounds = 0
-    while rounds < ROUNDS:
-        rounds += 1
+    for _ in range(ROUNDS):
         shown = read_at(keypoints, offset)
         result = solve(shown, {"clocks": True, "frame_s": frame_s})
         step = np.asarray(result["time_offset_s"], float)
@@ -139,7 +133,7 @@ def solve_with_clocks(
         if np.abs(step).max() < STILL_FRAMES * frame_s:
             break
         offset = offset + step
-    return shown, result, Clocks(offset, sigma, rounds, "motion, refined with the cameras")
+    return shown, result, Clocks(offset, sigma)
 
 
 def _sigmas(bundle: dict[str, Any], C: int, before: Floats) -> Floats:
