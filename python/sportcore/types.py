@@ -8,18 +8,21 @@ C, frames T, joints J.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from .errors import InputError
+from ._types_cameras import ASSUMED_FOCAL, CAMERA_MODELS, Camera, Rig
+from ._types_checks import Floats, frozen, need
 from .skeletons import Skeleton, get_skeleton
 
 __all__ = [
+    "ASSUMED_FOCAL",
+    "CAMERA_MODELS",
     "Calibration",
     "CalibrationReport",
     "Camera",
@@ -28,26 +31,6 @@ __all__ = [
     "Points3D",
     "Rig",
 ]
-
-Floats = NDArray[np.float64]
-CAMERA_MODELS = ("pinhole", "brown", "fisheye")
-#: Focal length over the longer image side when nothing is known of a lens: the main camera of a phone that films has
-#: about 0.8; a guess that may be a fifth off.
-ASSUMED_FOCAL = 0.8
-
-
-def _frozen(values: ArrayLike, dtype: Any = np.float64) -> NDArray[Any]:
-    try:
-        array = np.array(values, dtype=dtype, copy=True)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"Expected numbers in a regular array: {error}.") from error
-    array.setflags(write=False)
-    return array
-
-
-def _need(condition: bool, message: str, remedy: str = "") -> None:
-    if not condition:
-        raise InputError(message, remedy)
 
 
 class PointStatus(IntEnum):
@@ -60,173 +43,6 @@ class PointStatus(IntEnum):
     ILL_CONDITIONED = 4  #: the rays are nearly parallel: depth is not determined
     LARGE_RESIDUAL = 5  #: found, but further from its observations than allowed
     NOT_CONVERGED = 6  #: the refinement did not settle
-
-
-@dataclass(frozen=True, eq=False)
-class Camera:
-    """One calibrated camera.
-
-    Args:
-        name: unique within a rig.
-        image_size: (width, height) px.
-        K: (3, 3) intrinsic matrix, px.
-        distortion: () or 4, 5 or 8 Brown-Conrady coefficients in OpenCV order (k1 k2 p1 p2 k3 k4 k5 k6), or the 4
-            coefficients of the fisheye model.
-        model: ``"pinhole"``, ``"brown"`` or ``"fisheye"``.
-        R: (3, 3) rotation cam_from_world.
-        t: (3,) translation cam_from_world, metres.
-
-    Raises:
-        InputError: a value has the wrong shape or makes no camera.
-    """
-
-    name: str
-    image_size: tuple[int, int]
-    K: Floats
-    distortion: Floats = field(default_factory=lambda: np.zeros(0))
-    model: str = "brown"
-    R: Floats = field(default_factory=lambda: np.eye(3))
-    t: Floats = field(default_factory=lambda: np.zeros(3))
-
-    def __post_init__(self) -> None:
-        who = f"Camera {self.name!r}"
-        _need(isinstance(self.name, str) and self.name != "", "A camera needs a name.")
-        pixels = _frozen(self.image_size).ravel()
-        _need(
-            pixels.size == 2 and bool((pixels >= 1).all() and (pixels < 2**31).all()),
-            f"{who}: image_size must be (width, height) px, got {self.image_size}.",
-        )
-        size = (int(pixels[0]), int(pixels[1]))
-        object.__setattr__(self, "image_size", size)
-        K, dist, R = _frozen(self.K), _frozen(self.distortion).reshape(-1), _frozen(self.R)
-        t = _frozen(self.t).reshape(-1)
-        _need(K.shape == (3, 3) and np.isfinite(K).all(), f"{who}: K must be a finite 3x3 matrix.")
-        _need(
-            K[0, 0] > 0 and K[1, 1] > 0 and np.allclose(K[2], [0, 0, 1]) and K[1, 0] == 0,
-            f"{who}: K must be [[fx, s, cx], [0, fy, cy], [0, 0, 1]] with positive focal lengths in px.",
-        )
-        _need(abs(K[0, 1]) <= 1e-9 * K[0, 0], f"{who}: a skewed K is not supported.", "Set K[0, 1] to 0.")
-        known = self.model in CAMERA_MODELS
-        _need(known, f"{who}: unknown camera model {self.model!r}.", f"Use one of {CAMERA_MODELS}.")
-        allowed = {"pinhole": (0,), "brown": (0, 4, 5, 8), "fisheye": (0, 4)}[self.model]
-        _need(
-            dist.size in allowed and bool(np.isfinite(dist).all()),
-            f"{who}: model {self.model!r} takes {' or '.join(map(str, allowed))} finite coefficients, got {dist.size}.",
-        )
-        _need(R.shape == (3, 3) and t.shape == (3,), f"{who}: R must be (3, 3) and t (3,).")
-        _need(bool(np.isfinite(R).all() and np.isfinite(t).all()), f"{who}: R and t must be finite.")
-        _need(
-            bool(np.abs(R @ R.T - np.eye(3)).max() < 1e-4) and np.linalg.det(R) > 0,
-            f"{who}: R is not a rotation matrix (R R^T = 1, det R = +1).",
-        )
-        for key, value in (("K", K), ("distortion", dist), ("R", R), ("t", t)):
-            value.setflags(write=False)
-            object.__setattr__(self, key, value)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Camera):
-            return NotImplemented
-        return (self.name, self.image_size, self.model) == (other.name, other.image_size, other.model) and all(
-            np.array_equal(getattr(self, k), getattr(other, k)) for k in ("K", "distortion", "R", "t")
-        )
-
-    __hash__ = None  # type: ignore[assignment]
-
-    @property
-    def center_world(self) -> Floats:
-        """(3,) position of the camera in the world, metres."""
-        return np.asarray(-self.R.T @ self.t)
-
-    @property
-    def P(self) -> Floats:
-        """(3, 4) projection matrix K [R | t] of the undistorted camera."""
-        return np.asarray(self.K @ np.concatenate([self.R, self.t[:, None]], 1))
-
-    def replace(self, **changes: Any) -> Camera:
-        """A copy with some fields changed."""
-        return dataclasses.replace(self, **changes)
-
-
-@dataclass(frozen=True, eq=False)
-class Rig:
-    """Several cameras with unique names, in a fixed order.
-
-    Raises:
-        InputError: no camera, or a name twice.
-    """
-
-    cameras: tuple[Camera, ...]
-
-    def __post_init__(self) -> None:
-        cameras = tuple(self.cameras)
-        _need(len(cameras) > 0, "A rig needs at least one camera.")
-        _need(all(isinstance(c, Camera) for c in cameras), "A rig is made of Camera objects.")
-        names = [c.name for c in cameras]
-        twice = sorted({n for n in names if names.count(n) > 1})
-        _need(not twice, f"Camera names must be unique; given twice: {', '.join(twice)}.")
-        object.__setattr__(self, "cameras", cameras)
-
-    def __len__(self) -> int:
-        return len(self.cameras)
-
-    def __iter__(self) -> Iterator[Camera]:
-        return iter(self.cameras)
-
-    def __getitem__(self, key: int | str) -> Camera:
-        if isinstance(key, str):
-            for camera in self.cameras:
-                if camera.name == key:
-                    return camera
-            raise KeyError(f"No camera named {key!r}; the rig has {', '.join(self.names)}.")
-        return self.cameras[key]
-
-    def __eq__(self, other: object) -> bool:
-        return self.cameras == other.cameras if isinstance(other, Rig) else NotImplemented
-
-    __hash__ = None  # type: ignore[assignment]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Camera names in order."""
-        return tuple(c.name for c in self.cameras)
-
-    @property
-    def K(self) -> Floats:
-        """(C, 3, 3) intrinsic matrices, px."""
-        return np.stack([c.K for c in self.cameras])
-
-    @property
-    def R(self) -> Floats:
-        """(C, 3, 3) rotations cam_from_world."""
-        return np.stack([c.R for c in self.cameras])
-
-    @property
-    def t(self) -> Floats:
-        """(C, 3) translations cam_from_world, metres."""
-        return np.stack([c.t for c in self.cameras])
-
-    @property
-    def image_sizes(self) -> NDArray[np.int64]:
-        """(C, 2) image width and height, px."""
-        return np.array([c.image_size for c in self.cameras], dtype=np.int64)
-
-    @property
-    def centers_world(self) -> Floats:
-        """(C, 3) camera positions, metres."""
-        return np.stack([c.center_world for c in self.cameras])
-
-    def with_poses(self, R: ArrayLike, t: ArrayLike) -> Rig:
-        """The same cameras with new poses cam_from_world, R (C, 3, 3) and t (C, 3)."""
-        Rs, ts = np.asarray(R, float), np.asarray(t, float)
-        _need(
-            Rs.shape == (len(self), 3, 3) and ts.shape == (len(self), 3),
-            f"Expected R ({len(self)}, 3, 3) and t ({len(self)}, 3), got {Rs.shape} and {ts.shape}.",
-        )
-        return Rig(tuple(c.replace(R=Rs[i], t=ts[i]) for i, c in enumerate(self.cameras)))
-
-    def subset(self, names: Iterable[str]) -> Rig:
-        """The named cameras, in the order given."""
-        return Rig(tuple(self[name] for name in names))
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,19 +75,19 @@ class Keypoints2D:
 
     def __post_init__(self) -> None:
         skeleton = get_skeleton(self.skeleton)
-        xy, score = _frozen(self.xy), _frozen(self.score)
-        _need(xy.ndim == 4 and xy.shape[-1] == 2, f"xy must be (C, T, J, 2) px, got {xy.shape}.")
+        xy, score = frozen(self.xy), frozen(self.score)
+        need(xy.ndim == 4 and xy.shape[-1] == 2, f"xy must be (C, T, J, 2) px, got {xy.shape}.")
         C, T, J = xy.shape[:3]
-        _need(C > 0, "Keypoints need at least one camera.")
-        _need(
+        need(C > 0, "Keypoints need at least one camera.")
+        need(
             J == skeleton.n_joints,
             f"xy has {J} joints, the skeleton {skeleton.name!r} has {skeleton.n_joints}.",
             "Name the skeleton that the keypoints were made with.",
         )
-        _need(score.shape == (C, T, J), f"score must be {(C, T, J)}, got {score.shape}.")
+        need(score.shape == (C, T, J), f"score must be {(C, T, J)}, got {score.shape}.")
         missing = ~np.isfinite(xy).all(-1)
         clean = np.where(missing, 0.0, score)
-        _need(
+        need(
             bool(np.isfinite(clean).all()) and bool(clean.min(initial=0) >= 0) and bool(clean.max(initial=0) <= 1),
             "score must lie in [0, 1].",
         )
@@ -283,7 +99,7 @@ class Keypoints2D:
         object.__setattr__(self, "xy", xy)
         object.__setattr__(self, "score", clean)
         if self.fps is not None:
-            _need(bool(np.isfinite(self.fps)) and self.fps > 0, f"fps must be positive, got {self.fps}.")
+            need(bool(np.isfinite(self.fps)) and self.fps > 0, f"fps must be positive, got {self.fps}.")
             object.__setattr__(self, "fps", float(self.fps))
         for key, shape, dtype in (
             ("times", (C, T), np.float64),
@@ -292,12 +108,12 @@ class Keypoints2D:
         ):
             value = getattr(self, key)
             if value is not None:
-                value = _frozen(value, dtype)
-                _need(value.shape == shape, f"{key} must be {shape}, got {value.shape}.")
+                value = frozen(value, dtype)
+                need(value.shape == shape, f"{key} must be {shape}, got {value.shape}.")
                 object.__setattr__(self, key, value)
         if self.names is not None:
             names = tuple(str(n) for n in self.names)
-            _need(len(names) == C and len(set(names)) == C, f"names must be {C} different camera names, got {names}.")
+            need(len(names) == C and len(set(names)) == C, f"names must be {C} different camera names, got {names}.")
             object.__setattr__(self, "names", names)
 
     @property
@@ -339,7 +155,7 @@ class Keypoints2D:
         """The same keypoints restricted to some cameras, in the order given."""
         have = self.camera_names
         for name in (names := list(names)):
-            _need(name in have, f"No camera named {name!r} in the keypoints; there are {', '.join(have)}.")
+            need(name in have, f"No camera named {name!r} in the keypoints; there are {', '.join(have)}.")
         index = [have.index(n) for n in names]
 
         def take(a: Any) -> Any:
@@ -396,9 +212,9 @@ class Points3D:
         skeleton = get_skeleton(self.skeleton)
         object.__setattr__(self, "skeleton", skeleton)
         xyz = np.asarray(self.xyz)
-        _need(xyz.ndim == 3 and xyz.shape[-1] == 3, f"xyz must be (T, J, 3), got {xyz.shape}.")
+        need(xyz.ndim == 3 and xyz.shape[-1] == 3, f"xyz must be (T, J, 3), got {xyz.shape}.")
         T, J = xyz.shape[:2]
-        _need(J == skeleton.n_joints, f"xyz has {J} joints, {skeleton.name!r} has {skeleton.n_joints}.")
+        need(J == skeleton.n_joints, f"xyz has {J} joints, {skeleton.name!r} has {skeleton.n_joints}.")
         C = np.asarray(self.residual_px).shape[0] if np.asarray(self.residual_px).ndim == 3 else -1
         shapes: dict[str, tuple[tuple[int, ...], Any]] = {
             "xyz": ((T, J, 3), None),
@@ -410,12 +226,12 @@ class Points3D:
         }
         for key, (shape, dtype) in shapes.items():
             value = np.asarray(getattr(self, key), dtype=dtype).view()
-            _need(value.shape == shape, f"{key} must be {shape}, got {value.shape}.")
+            need(value.shape == shape, f"{key} must be {shape}, got {value.shape}.")
             value.setflags(write=False)
             object.__setattr__(self, key, value)
         if self.times is not None:
-            times = _frozen(self.times)
-            _need(times.shape == (T,), f"times must be {(T,)}, got {times.shape}.")
+            times = frozen(self.times)
+            need(times.shape == (T,), f"times must be {(T,)}, got {times.shape}.")
             object.__setattr__(self, "times", times)
 
     @property
