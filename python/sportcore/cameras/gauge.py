@@ -131,7 +131,7 @@ def find_gauge(
 def _scale(
     points: Floats, index: dict[str, int], R: Floats, t: Floats, options: GaugeOptions, warnings: list[str]
 ) -> tuple[float, str, float, float]:
-    stature, sigma_rel, votes = stature_from_points(points, index)
+    stature, sigma_rel, _, votes = stature_from_points(points, index)
     if options.camera_distance is not None:
         a, b, metres = options.camera_distance
         centres = -np.einsum("cji,cj->ci", R, t)
@@ -159,12 +159,13 @@ def _scale(
         spread = 1.4826 * float(np.median(np.abs(length - np.median(length)))) / float(np.median(length))
         sigma = float(np.hypot(0.01 / metres, spread / np.sqrt(length.size) + 0.02))
         return metres / float(np.median(length)), f"{a_name} to {b_name} of {metres:g} m", sigma, stature
-    if not np.isfinite(stature):
+    if not (np.isfinite(stature) and stature > 0):
         raise DegenerateError(
             "The scale cannot be found: no leg, arm or trunk was reconstructed in five frames.",
             "Give known_camera_distance_m, or use a detector with hips, knees and ankles.",
         )
-    spread = float(np.std(np.log(list(votes.values())))) if len(votes) > 1 else 0.0
+    logs = np.log([v for v in votes.values() if v > 0])
+    spread = float(np.std(logs)) if len(logs) > 1 else 0.0
     if spread > 0.15:
         warnings.append(
             f"The athlete's proportions are unusual (segments disagree by {100 * spread:.0f} %): "

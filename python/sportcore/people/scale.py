@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cameras.anthropometry import COMMON_SIGMA_REL, stature_from_points
+from ..cameras.anthropometry import stature_from_points
 from ..errors import InputError
 from ..types import Calibration, Points3D
 
@@ -44,7 +44,7 @@ def scale_from_heights(
 
     Each person's segments give a stature in the unit of the points, uncertain by that person's proportions; the
     votes are averaged with the inverse of their variances (on a logarithmic axis). What one detector does to all
-    people alike (2.5 %, :mod:`sportcore.cameras.anthropometry`) does not average out.
+    people alike (1 to 2.5 %, :mod:`sportcore.cameras.anthropometry`) does not average out.
 
     Args:
         points: one per person.
@@ -55,12 +55,12 @@ def scale_from_heights(
     Raises:
         InputError: a person who is not there, a sequence of another length, or nobody who can be measured.
     """
-    measured = {}
+    measured, common = {}, {}
     for p, person in enumerate(points):
         index = {name: i for i, name in enumerate(person.skeleton.joints)}
-        stature, sigma, _ = stature_from_points(person.xyz, index)
+        stature, sigma, common[p], _ = stature_from_points(person.xyz, index)
         if np.isfinite(stature):
-            measured[p] = (float(stature), float(np.sqrt(max(sigma**2 - COMMON_SIGMA_REL**2, 1e-6))))
+            measured[p] = (float(stature), float(np.sqrt(max(sigma**2 - common[p] ** 2, 1e-6))))
     if isinstance(heights_m, Mapping):
         given = {int(p): float(h) for p, h in heights_m.items()}
         unknown = sorted(set(given) - set(range(len(points))))
@@ -94,7 +94,9 @@ def scale_from_heights(
             own *= float(np.sqrt(chi2))
             said = ", ".join(f"person {p} {np.exp(v - mean):.2f}" for p, v in zip(votes, logs, strict=True))
             warnings.append(f"The statures contradict each other (relative to their mean: {said}); check who is who.")
-    return PeopleScale(float(np.exp(mean)), float(np.hypot(COMMON_SIGMA_REL, own)), votes, given, tuple(warnings))
+    return PeopleScale(
+        float(np.exp(mean)), float(np.hypot(max(common[p] for p in votes), own)), votes, given, tuple(warnings)
+    )
 
 
 def scale_calibration(calibration: Calibration, factor: float, source: str, sigma_rel: float) -> Calibration:
