@@ -1,15 +1,11 @@
-"""How late each camera looks, measured from the motion of the body in its image.
+"""Which moments of two cameras may belong together, from the motion of the body in their images.
 
 Every camera gives signals that hardly depend on the view: the velocity of each limb joint along the body's upward
-direction in the image, in statures per second. Two cameras are compared by the normalised correlation of these
-signals over a range of lags. The peak is refined by a parabola; its spread comes from leaving out one fifth of the
-recording at a time (delete-a-group jackknife). A global least-squares fit over the confident pairs gives one offset
-per camera.
+direction in the image, in statures per second. The normalised correlation of these signals over a range of lags has
+peaks, refined by parabolas; geometry decides among them (:mod:`sportcore._sync_graph`).
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,34 +16,7 @@ from sportcore.keypoints2d.tracks_common import core_joints, nan_median
 from sportcore.skeletons import Skeleton
 
 Floats = NDArray[np.float64]
-_BLOCKS = 5
 _SMOOTH_S = 0.025
-
-
-@dataclass(frozen=True)
-class PairOffset:
-    """Measured lateness of camera ``b`` against camera ``a``.
-
-    Attributes:
-        a, b: camera names.
-        offset_s: camera b looks this much later than camera a (its frame of the same number shows a later moment).
-        sigma_s: jackknife standard deviation.
-        peak: correlation at the best lag, in [-1, 1].
-        at_zero: correlation at lag zero.
-        second: best correlation outside the main lobe.
-        confident: the peak is high, sharp, unique and stable enough to be believed.
-        reason: why it is not confident; empty otherwise.
-    """
-
-    a: str
-    b: str
-    offset_s: float | None
-    sigma_s: float | None
-    peak: float
-    at_zero: float
-    second: float
-    confident: bool
-    reason: str
 
 
 def motion_signals(xy: Floats, times: Floats, grid: Floats, skeleton: Skeleton, max_gap_s: float) -> Floats:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sportcore.errors import InputError
-from sportcore.io.atomic import atomic_path
+from sportcore.io.atomic import atomic_path, write_text
+from sportcore.io.rigs import write_rig
 from sportcore.skeletons import H36M17
 from sportcore.synthetic.body import BodyShape, Motion
 from sportcore.synthetic.render import render_video
@@ -64,7 +64,7 @@ def make_session(
     """Write a session of one person and several cameras that the whole road runs on without network.
 
     Files in ``folder``: ``cam01.mp4`` … (unless ``videos=False``), ``keypoints2d/cam01.npz`` … (simulated
-    detections, see :func:`write_detections`), ``intrinsics.toml`` (Pose2Sim layout, poses set to identity),
+    detections, see :func:`write_detections`), ``intrinsics.toml`` (Pose2Sim layout, no poses),
     ``session.toml``, ``truth_rig.toml`` and ``truth.npz`` (``points_world_m (T, 17, 3)``, ``joints``, ``fps``,
     ``names``, ``K``, ``R``, ``t``, ``distortion``, ``image_sizes``, ``xy_true``, ``swapped``, ``outlier``).
     The arguments are those of :func:`ring_cameras` and :func:`observe`; the scene depends on the seed alone.
@@ -105,10 +105,9 @@ def make_session(
                     progress(c * total + done, len(rig) * total, message)
 
             render_video(paths[-1], motion.at(times + offsets[c]), camera, fps, seed=seed, progress=tell)
-    bare = rig.with_poses(np.broadcast_to(np.eye(3), (cameras, 3, 3)), np.zeros((cameras, 3)))
-    _write_text(root / "intrinsics.toml", _rig_toml(bare))
-    _write_text(root / "truth_rig.toml", _rig_toml(rig))
-    _write_text(
+    write_rig(rig, root / "intrinsics.toml", has_pose=(False,) * cameras)
+    write_rig(rig, root / "truth_rig.toml")
+    write_text(
         root / "session.toml",
         f"# A synthetic session; truth.npz and truth_rig.toml hold what is true.\n"
         f'[session]\nname = "synthetic-{sport}-{seed}"\n\n'
@@ -166,29 +165,3 @@ def write_detections(path: str | Path, keypoints: Keypoints2D, camera: int) -> P
             name=keypoints.names[camera] if keypoints.names else f"cam{camera + 1:02d}",
         )
     return target
-
-
-def _write_text(path: Path, text: str) -> None:
-    with atomic_path(path) as partial:
-        Path(partial).write_text(text, encoding="utf-8")
-
-
-def _rig_toml(rig: Rig) -> str:
-    """Pose2Sim calibration TOML: Rodrigues rotation and translation (metres) of cam_from_world."""
-    import cv2
-
-    blocks = []
-    for camera in rig:
-        rodrigues = cv2.Rodrigues(np.array(camera.R, float))[0].ravel()
-        values = {
-            "name": camera.name,
-            "size": [float(v) for v in camera.image_size],
-            "matrix": np.asarray(camera.K).tolist(),
-            "distortions": [float(v) for v in camera.distortion] or [0.0] * 4,
-            "rotation": rodrigues.tolist(),
-            "translation": np.asarray(camera.t).tolist(),
-            "fisheye": camera.model == "fisheye",
-        }
-        lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
-        blocks.append("\n".join([f"[{camera.name}]", *lines]))
-    return "\n\n".join(blocks) + "\n\n[metadata]\nadjusted = false\nerror = 0.0\n"
