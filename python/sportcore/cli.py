@@ -37,6 +37,14 @@ session.toml for what else you know, for instance
     [athlete]
     height_m = 1.78
 
+Several athletes at once, or people who walk through the picture:
+
+    sportcore run SESSION --people all --height 1.82,1.69
+
+follows everybody whom two cameras see, finds the cameras from all who move, and writes one set of results for each
+person: points3d_p0.npz, motion_*_p0.trc ... for the one seen most, _p1 for the next. Who was left out, and why, stands
+in report.html. docs/people.md says what this needs.
+
 Results go to SESSION/sportcore: Calib.toml, points3d.npz, motion_*.trc, motion_*.c3d, lifter.safetensors and
 report.html. A run that was stopped goes on where it was; a changed option redoes only what depends on it.
 
@@ -52,6 +60,7 @@ who walks or plays through the whole field of view for ten seconds or more: docs
     sportcore calibrate FOLDER --height 1.78                    the stature gives the metres
     sportcore calibrate FOLDER --set cameras.fov_deg=68         lenses: the horizontal angle of view of all cameras
     sportcore calibrate FOLDER --set calibrate.refine_focal=shared      ... or let the motion find it
+    sportcore calibrate FOLDER --people all --height 1.82,1.69  several athletes in view, in any order
 
 Lenses that are known exactly come from a calibration file beside the videos (Pose2Sim, Qualisys, Vicon, OpenCV ...).
 Writes FOLDER/sportcore/Calib.toml, which Pose2Sim reads as well. What is known of the session can stand in
@@ -84,6 +93,16 @@ def _value(text: str) -> Any:
         return text
 
 
+def _statures(text: str) -> list[float]:
+    """One stature or several, with commas between them."""
+    try:
+        return [float(v) for v in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a stature in metres, or several: 1.78 or 1.82,1.69"
+        ) from None
+
+
 def _overrides(args: argparse.Namespace) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for item in args.set or ():
@@ -91,8 +110,13 @@ def _overrides(args: argparse.Namespace) -> dict[str, Any]:
         if not eq or "." not in key:
             raise InputError(f"--set {item!r} is not SECTION.NAME=VALUE.", "For instance --set tune.iterations=1")
         out[key.strip()] = _value(value.strip())
-    if getattr(args, "height", None) is not None:
-        out["athlete.height_m"] = args.height
+    heights = getattr(args, "height", None) or []
+    if len(heights) == 1:
+        out["athlete.height_m"], out["athlete.heights_m"] = heights[0], None
+    elif heights:
+        out["athlete.height_m"], out["athlete.heights_m"] = None, heights
+    if getattr(args, "people", None) is not None:
+        out["detect.people"] = args.people
     if getattr(args, "model", None) is not None:
         out["detect.model"] = args.model
     if getattr(args, "lifter", None) is not None:
@@ -112,7 +136,15 @@ def _common(p: argparse.ArgumentParser) -> None:
 
 def _session_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("session", type=Path, help="folder with the videos, or one video")
-    p.add_argument("--height", type=float, metavar="M", help="stature of the athlete in metres; gives the scale")
+    p.add_argument(
+        "--height", type=_statures, metavar="M[,M...]",
+        help="stature of the athlete in metres, or of all athletes (1.82,1.69); gives the scale",
+    )  # fmt: skip
+    p.add_argument(
+        "--people", choices=("one", "follow", "all"),
+        help="several people in view: `one` refuses that (default), `follow` follows the most visible one, `all` "
+        "follows everybody: results for each, cameras from all",
+    )  # fmt: skip
     p.add_argument("--model", help="2D detector: blazepose-heavy (default), -full, -lite, onnx:FILE, rtmlib, files")
     p.add_argument("--lifter", metavar="FILE", help="monocular model to start from (default: the one that is shipped)")
     p.add_argument("--rounds", type=int, metavar="N", help="rounds of calibrate, label, fine-tune (default 2; 0: none)")
@@ -150,7 +182,7 @@ def _parser() -> argparse.ArgumentParser:
     p = sub.add_parser("batch", help="run several sessions, one after the other", formatter_class=raw)
     p.add_argument("sessions", type=Path, nargs="+", help="session folders, or one folder that holds them")
     p.add_argument("--until", metavar="STAGE", help="stop after this stage")
-    p.add_argument("--height", type=float, metavar="M", help="stature in metres, for all of them")
+    p.add_argument("--height", type=_statures, metavar="M", help="stature in metres, for all of them")
     p.add_argument("--set", action="append", metavar="SECTION.NAME=VALUE", help="any option of session.toml")
     _common(p)
 
@@ -218,15 +250,17 @@ def _run(args: argparse.Namespace, until: str) -> int:
 def _by_verb(result: Any, args: argparse.Namespace) -> str | None:
     """The table of a verb whose numbers are worth a look, or None."""
     from .io import read_rig
-    from .summaries import calibration_summary, sync_summary
+    from .summaries import calibration_summary, people_summary, sync_summary
 
     report = result.summary.get("report")
+    people = result.summary.get("people")
     if not isinstance(report, dict) or args.verb not in ("calibrate", "sync"):
-        return None
+        return people_summary(people) if isinstance(people, dict) else None
     if args.verb == "sync":
         return sync_summary(report, result.warnings)
     rig = read_rig(result.files["cameras"]) if "cameras" in result.files else None
-    return calibration_summary(report, rig, result.warnings)
+    text = calibration_summary(report, rig, result.warnings)
+    return text if not isinstance(people, dict) else f"{people_summary(people)}\n\n{text}"
 
 
 def show(result: Any, args: argparse.Namespace) -> int:

@@ -104,6 +104,13 @@ class Road:
         self.rounds: list[Round] = []
         self._found: dict[str, StageResult] = {}
 
+    #: what the names of this road's files end with
+    suffix = ""
+
+    def stage(self, name: str) -> str:
+        """The name under which a stage of this road is remembered."""
+        return name
+
     def note(self, text: str) -> None:
         """Remember a warning and show it."""
         if text not in self.notes:
@@ -135,25 +142,7 @@ class Road:
         threads = max(1, cpus // workers)
 
         def one(item: tuple[str, Path]) -> tuple[str, StageResult]:
-            name, video = item
-            stage = f"detect-{name}"
-            if s.detect.model == "files":
-                source = s.folder / "keypoints2d" / f"{name}.npz"
-                return name, self.store.run(
-                    stage, lambda f: steps.load_camera_file(f, source), inputs={"file": self.hashes(source)},
-                    options={"model": "files"}, version=VERSIONS["detect"],
-                )  # fmt: skip
-            options = {
-                "start_s": s.detect.start_s,
-                "end_s": s.detect.end_s,
-                "flip": s.detect.flip_average,
-                "near": s.detect.near.get(name),
-            }
-            return name, self.store.run(
-                stage,
-                lambda f: steps.detect_camera(f, video, s.detect, model, self._progress(stage), threads),
-                inputs={"video": self.hashes(video), "model": model_key}, options=options, version=VERSIONS["detect"],
-            )  # fmt: skip
+            return item[0], self._detect_one(*item, model, model_key, threads)
 
         model, model_key = "files", ""
         if s.detect.model != "files":
@@ -172,10 +161,34 @@ class Road:
                 self.note(str(warning))
             share = result.info["present"] / max(result.info["frames"], 1)
             if share < 0.5:
-                self.note(f"{name}: the athlete was found in only {share:.0%} of the frames.")
-        steps.check_people(found, s)
+                who = "anybody" if s.several_people else "the athlete"
+                self.note(f"{name}: {who} was found in only {share:.0%} of the frames.")
+        if not s.several_people:
+            steps.check_people(found, s)
         self._found = found
         return found
+
+    def _detect_one(self, name: str, video: Path, model: str, model_key: str, threads: int) -> StageResult:
+        """The athlete in one video, or in the file that stands for it."""
+        from .steps import detect as steps
+
+        s, stage = self.session, f"detect-{name}"
+        if s.detect.model == "files":
+            source = s.folder / "keypoints2d" / f"{name}.npz"
+            return self.store.run(
+                stage, lambda f: steps.load_camera_file(f, source), inputs={"file": self.hashes(source)},
+                options={"model": "files"}, version=VERSIONS["detect"],
+            )  # fmt: skip
+        options = {
+            "start_s": s.detect.start_s,
+            "end_s": s.detect.end_s,
+            "flip": s.detect.flip_average,
+            "near": s.detect.near.get(name),
+        }
+        return self.store.run(
+            stage, lambda f: steps.detect_camera(f, video, s.detect, model, self._progress(stage), threads),
+            inputs={"video": self.hashes(video), "model": model_key}, options=options, version=VERSIONS["detect"],
+        )  # fmt: skip
 
     def _look(self, name: str, video: Path) -> None:
         """Read a video's packets once, so that a damaged file is found before the work begins."""
@@ -226,7 +239,7 @@ class Road:
         if rig is not None:
             inputs["cameras"] = rig.key
             cameras = geometry.load_rig(rig.folder)
-        name = "clean" if rig is None else f"clean-{round_ + 1}"
+        name = self.stage("clean" if rig is None else f"clean-{round_ + 1}")
         return self.store.run(
             name, lambda f: steps.clean(f, sync.file("keypoints.npz"), options, cameras),
             inputs=inputs, options=options, version=VERSIONS["clean"],
@@ -243,9 +256,17 @@ class Road:
             self.note(n)
         return rig, source
 
+    def calibrate_options(self, rig: Rig, source: str) -> Any:
+        """Options of the calibration, with what is known of the athlete and of the lenses."""
+        from .cameras import CalibrateOptions
+
+        # lenses that nobody knows: the motion of three cameras tells a common focal length better than a guess
+        unknown = {"refine_focal": "shared"} if source == "assumed" and len(rig) > 2 else {}
+        table = {"height_m": self.session.athlete.height_m, **unknown, **self.session.table.get("calibrate", {})}
+        return from_table(CalibrateOptions, table, f"[calibrate] in {self.session.toml or 'the options'}")
+
     def calibrate(self, round_: int = 0, lifted: StageResult | None = None) -> StageResult:
         """Cameras from the body, or from the file."""
-        from .cameras import CalibrateOptions
         from .steps import detect, geometry, learning
 
         if self.session.monocular:
@@ -261,10 +282,7 @@ class Road:
                 "calibrate-1", lambda f: geometry.given_cameras(f, rig), inputs={"tracks": tracks.key},
                 options={**lenses, "R": rig.R, "t": rig.t}, version=VERSIONS["calibrate"],
             )  # fmt: skip
-        # lenses that nobody knows: the motion of three cameras tells a common focal length better than a guess
-        unknown = {"refine_focal": "shared"} if source == "assumed" and len(rig) > 2 else {}
-        table = {"height_m": self.session.athlete.height_m, **unknown, **self.session.table.get("calibrate", {})}
-        options = from_table(CalibrateOptions, table, f"[calibrate] in {self.session.toml or 'the options'}")
+        options = self.calibrate_options(rig, source)
         if tracks.info["report"].get("still"):
             problem = "The athlete stands still in every camera: one pose does not determine where the cameras are."
             if not options.force:
@@ -297,7 +315,7 @@ class Road:
             limit = geometry.outlier_limit_px(cameras.info["report"])
             options = replace(options, max_reprojection_error_px=limit)
         points = self.store.run(
-            f"triangulate-{round_ + 1}",
+            self.stage(f"triangulate-{round_ + 1}"),
             lambda f: geometry.triangulate_step(
                 f, detect.load_keypoints(tracks), geometry.load_rig(cameras.folder), options
             ),
@@ -315,7 +333,7 @@ class Road:
         rig, _ = self.intrinsics()
         path: str | Path = self.session.lift.model if model is None else model.file("lifter.safetensors")
         weights = learning.model_hash(str(path)) if model is None else model.key
-        name = "lift" if model is None else f"lift-tuned-{round_}"
+        name = self.stage("lift" if model is None else f"lift-tuned-{round_}")
         return self.store.run(
             name,
             lambda f: learning.lift_step(
@@ -332,7 +350,7 @@ class Road:
 
         options = self.session.options("pseudolabel", PseudoLabelOptions)
         result = self.store.run(
-            f"pseudolabel-{round_ + 1}",
+            self.stage(f"pseudolabel-{round_ + 1}"),
             lambda f: learning.label_step(
                 f, detect.load_keypoints(this.clean), geometry.load_points(this.points.folder),
                 geometry.load_rig(this.cameras.folder), options,
@@ -422,6 +440,10 @@ def run(
     if until not in STAGES:
         raise InputError(f"There is no stage {until!r}.", f"Stages: {', '.join(STAGES)}.")
     session = load_session(session_dir, overrides)
+    if session.several_people:
+        from .pipeline_people import run_people
+
+        return run_people(session, until, view)
     road = Road(session, view)
     with road.store.locked():
         from .steps import output

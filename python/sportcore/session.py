@@ -34,17 +34,26 @@ _CALIBRATION_NAMES = (
 
 @dataclass(frozen=True)
 class AthleteOptions:
-    """What is known of the athlete.
+    """What is known of the athlete, or of the athletes.
 
     Attributes:
         height_m: stature; gives the scale of the scene.
+        heights_m: statures of several athletes (``people = "all"``), in any order: they are matched by size, and no
+            more people than statures are kept.
     """
 
     height_m: float | None = None
+    heights_m: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.height_m is not None and not 0.5 <= self.height_m <= 2.6:
-            raise InputError(f"[athlete] height_m = {self.height_m} is not a stature in metres.", "1.78, say.")
+        for name, heights in (("height_m", (self.height_m,)), ("heights_m", self.heights_m or ())):
+            for h in heights:
+                if h is not None and not 0.5 <= h <= 2.6:
+                    raise InputError(f"[athlete] {name}: {h} is not a stature in metres.", "1.78, say.")
+        if self.heights_m is not None and not self.heights_m:
+            raise InputError("[athlete] heights_m is empty.", "heights_m = [1.82, 1.69], say, or leave it out.")
+        if self.heights_m is not None and self.height_m is not None:
+            raise InputError("[athlete] has height_m and heights_m.", "Give one of them.")
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,9 @@ class DetectOptions:
             read ``keypoints2d/CAMERA.npz`` instead of looking at the videos.
         start_s: skip what is before this time of each video.
         end_s: stop at this time.
-        people: ``"one"`` refuses videos that often show a second person; ``"follow"`` follows the most visible one.
+        people: ``"one"`` refuses videos that often show a second person; ``"follow"`` follows the most visible one;
+            ``"all"`` follows everybody, and finds the cameras from all who move (see ``docs/people.md``).
+        stride: with ``people = "all"``: look at every so manyth frame only.
         near: camera name -> (x, y) px of the athlete in its first frames, where somebody else is in view as well.
         flip_average: look at the mirrored image too and average (BlazePose; half the speed, a little steadier).
         workers: videos that are looked at at the same time; 0 chooses by the number of processors.
@@ -88,7 +99,8 @@ class DetectOptions:
     model: str = "blazepose-heavy"
     start_s: float = 0.0
     end_s: float | None = None
-    people: Literal["one", "follow"] = "one"
+    people: Literal["one", "follow", "all"] = "one"
+    stride: int = 1
     near: Mapping[str, Sequence[float]] = field(default_factory=dict)
     flip_average: bool = False
     workers: int = 0
@@ -99,6 +111,15 @@ class DetectOptions:
         for name, where in self.near.items():
             if np.shape(where) != (2,):
                 raise InputError(f"[detect] near: {name} must be [x, y] in px, got {where!r}.")
+        if self.stride < 1:
+            raise InputError(f"[detect] stride must be at least 1, got {self.stride}.")
+        if self.people != "all" and self.stride != 1:
+            raise InputError("[detect] stride goes with several people only.", 'Set people = "all", or leave it out.')
+        if self.people == "all" and (self.near or self.flip_average):
+            other = "near" if self.near else "flip_average"
+            raise InputError(
+                f'[detect] {other} is for one athlete and has no meaning with people = "all".', "Leave it out."
+            )
 
 
 @dataclass(frozen=True)
@@ -161,6 +182,11 @@ class Session:
     def monocular(self) -> bool:
         """Whether there is only one camera."""
         return len(self.videos) == 1
+
+    @property
+    def several_people(self) -> bool:
+        """Whether everybody in view is followed."""
+        return self.detect.people == "all"
 
     def options(self, section: str, cls: type[Any]) -> Any:
         """The options of one stage as ``cls``.
@@ -297,7 +323,7 @@ def load_session(path: str | Path, overrides: Mapping[str, Any] | None = None) -
     table = with_overrides(_read_toml(toml) if toml else {}, overrides or {})
     known = {
         "session", "athlete", "cameras", "detect", "sync", "clean", "calibrate", "triangulate", "pseudolabel", "lift",
-        "finetune", "tune", "export", "report",
+        "finetune", "tune", "export", "report", "people",
     }  # fmt: skip
     unknown = sorted(set(table) - known)
     if unknown:
@@ -314,11 +340,19 @@ def load_session(path: str | Path, overrides: Mapping[str, Any] | None = None) -
         raise InputError(f"[session] in {toml} has no option {extra[0]!r}.", "There are: name, videos.")
     videos = _find_videos(folder, single, meta.get("videos"))
     where = str(toml or "the options")
+    athlete = from_table(AthleteOptions, table.get("athlete", {}), f"[athlete] in {where}")
+    detect = from_table(DetectOptions, table.get("detect", {}), f"[detect] in {where}")
+    if detect.people != "all" and athlete.heights_m is not None:
+        if len(athlete.heights_m) > 1:
+            raise InputError(
+                f"[athlete] heights_m has {len(athlete.heights_m)} statures, but one athlete is followed.",
+                'Follow several with people = "all" under [detect] (--people all), or give height_m.',
+            )
+        athlete = AthleteOptions(height_m=athlete.heights_m[0])
     return Session(
-        folder=folder, name=str(meta.get("name", folder.name)), videos=videos,
-        athlete=from_table(AthleteOptions, table.get("athlete", {}), f"[athlete] in {where}"),
+        folder=folder, name=str(meta.get("name", folder.name)), videos=videos, athlete=athlete,
         cameras=from_table(CameraOptions, table.get("cameras", {}), f"[cameras] in {where}"),
-        detect=from_table(DetectOptions, table.get("detect", {}), f"[detect] in {where}"),
+        detect=detect,
         lift=from_table(LiftOptions, table.get("lift", {}), f"[lift] in {where}"),
         tune=from_table(TuneOptions, table.get("tune", {}), f"[tune] in {where}"), table=table, toml=toml,
     )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 from .terminal import table
 from .types import Rig
 
-__all__ = ["calibration_summary", "sync_summary"]
+__all__ = ["calibration_summary", "people_summary", "sync_summary"]
 
 WIDTH = 100
 
@@ -124,3 +124,26 @@ def sync_summary(report: Mapping[str, Any], notes: Iterable[str] = ()) -> str:
     out += _list("What was done:", map(str, report.get("notes", ())))
     out += _list("What to know:", [*map(str, report.get("warnings", ())), *notes])
     return "\n".join(out)
+
+
+def people_summary(people: Mapping[str, Any]) -> str:
+    """Who was followed, and who and what was left out.
+
+    Args:
+        people: ``people`` of a session with several people, as ``people.json`` holds it.
+    """
+    from .report.sections_people import left_out_sentences
+
+    rows = []
+    for one in people.get("people", ()):
+        frames = " ".join(f"{n} {v}" for n, v in (one.get("frames") or {}).items())
+        share, limbs = one.get("seen_by_two_share"), one.get("limb_spread")
+        rows.append([
+            str(one.get("person")), frames, _text(None if share is None else 100 * share, ".0f"),
+            _text(one.get("median_px"), ".1f"), _text(None if limbs is None else 100 * limbs, ".1f"),
+        ])  # fmt: skip
+    header = ["person", "frames per camera", "seen by two %", "residual px", "limbs vary %"]
+    if all(not r[3] for r in rows):
+        rows, header = [r[:3] for r in rows], header[:3]
+    out = [table(rows, header)] if rows else []
+    return "\n".join([*out, *_list("Not followed:", left_out_sentences(people))])

@@ -437,12 +437,21 @@ class _Work:
             ],
             "seen_by_two_cameras": [float(np.mean((k >= 0).sum(0) >= 2)) for k in people],
             "left_out": {r: sum(v == r for v in reasons.values()) for r in sorted(set(reasons.values()))},
+            "people_left_out": [
+                {"reason": why, "frames": self._frames_of(everybody[p])}
+                for p, why in sorted(reasons.items(), key=lambda item: -int((everybody[item[0]] >= 0).sum()))
+                if why != "seen too little"
+            ],
         }  # fmt: skip
         self.step("done")
         info["seconds"] = {k: round(v, 3) for k, v in self.seconds.items()}
         return PeopleAssociation(
             xy, score, people, keypoints, tuple(points), calibration, rig, discarded, split, tuple(self.warnings), info
         )
+
+    def _frames_of(self, person: Ints) -> dict[str, int]:
+        """Frames in which each camera shows a person (C, T)."""
+        return {n: int(v) for n, v in zip(self.tracks.camera_names, (person >= 0).sum(1), strict=True)}
 
     def _fates(
         self, everybody: Ints, keep: Ints, reasons: Mapping[int, str], fit: Sequence[Floats]

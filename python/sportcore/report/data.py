@@ -55,6 +55,9 @@ class ReportData:
         sync: report of the synchronisation (offset per camera).
         timings_s: stage name -> seconds.
         warnings: mappings with ``message``, ``remedy`` and ``severity`` ("bad", "warn", "info"), or strings.
+        people: of several people (empty with one): ``found``, ``this`` (number of the person this report is about),
+            ``people`` (one mapping each: ``person``, ``frames`` by camera, ``seen_by_two_share``, ``median_px``,
+            ``limb_spread``, ``verdict``, ``colour`` "#rrggbb", ``report`` file name), ``left_out``, ``discarded``.
         images: (caption, JPEG bytes) pairs, for instance from :func:`sportcore.report.sheets.contact_sheet`.
     """
 
@@ -89,6 +92,7 @@ class ReportData:
     timings_s: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[Any, ...] = ()
     images: tuple[tuple[str, bytes], ...] = ()
+    people: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.meta, Mapping):
@@ -157,6 +161,7 @@ class ReportData:
         images: Sequence[tuple[str, bytes]] = (),
         calibrated_here: bool | None = None,
         angles_deg: Mapping[str, Any] | None = None,
+        people: Mapping[str, Any] | None = None,
     ) -> ReportData:
         """Collect the results of the stages; pass what exists.
 
@@ -169,7 +174,7 @@ class ReportData:
             lifting: see the class; ``before_m``, ``after_m`` (C, T, J, 3) and ``heldout`` (T,) in it are moved to
                 their own fields.
             tracks, sync: a report object with ``to_dict()``, a dataclass, or a mapping.
-            timings_s, warnings, images, angles_deg: see the class.
+            timings_s, warnings, images, angles_deg, people: see the class.
             calibrated_here: see the class; by default whether a calibration is given.
 
         Raises:
@@ -216,7 +221,7 @@ class ReportData:
         out["lifting"] = facts
         out |= {
             "tracks": _mapping(tracks), "sync": _mapping(sync), "timings_s": dict(timings_s or {}),
-            "warnings": tuple(warnings), "images": tuple(images),
+            "warnings": tuple(warnings), "images": tuple(images), "people": dict(people or {}),
             "angles_deg": {k: np.asarray(v, dtype=float) for k, v in (angles_deg or {}).items()},
         }  # fmt: skip
         return cls(**out)

@@ -19,6 +19,7 @@ from .player import player_payload
 from .sections_cameras import cameras_section, residuals_section
 from .sections_lifting import lifting_section
 from .sections_motion import angles_section, bones_section, player_section
+from .sections_people import people_section
 from .sections_quality import images_section, provenance_section, quality_section
 from .verdict import summarise
 
@@ -71,7 +72,7 @@ def write_report(path: str | Path, data: ReportData, *, progress: Progress | Non
 
 def render_report(data: ReportData, *, progress: Progress | None = None) -> str:
     """The HTML of :func:`write_report` as text."""
-    total = 11
+    total = 11 + bool(data.people)
     done = 0
 
     def step(message: str) -> None:
@@ -96,6 +97,8 @@ def render_report(data: ReportData, *, progress: Progress | None = None) -> str:
             ("data", "Data quality", lambda: quality_section(data, summary)),
             ("provenance", "Provenance", lambda: provenance_section(data)),
         ]
+        if data.people:
+            sections.insert(0, ("people", "People", lambda: people_section(data)))
         body = [Raw(f'<section id="verdict">{_verdict(data, summary)}</section>')]
         for key, title, make in sections:
             step(title)
@@ -125,6 +128,8 @@ def _page(
         "camera_names": data.camera_names, "joint_names": data.joint_names, "calibration": data.calibration,
         "lifting": data.lifting, "tracks": data.tracks, "sync": data.sync, "timings_s": data.timings_s,
     }  # fmt: skip
+    if data.people:
+        public["people"] = dict(data.people)
     scripts = [Raw(f'<script type="application/json" id="sportcore-data">{json_for_script(public)}</script>')]
     if payload is not None:
         scripts.append(Raw(f'<script type="application/json" id="player-data">{json_for_script(payload)}</script>'))

@@ -31,7 +31,11 @@ def _side(name: str) -> int:
 
 
 def draw_overlay(
-    image_rgb: ArrayLike, skeleton: Any, detected_px: ArrayLike | None, reprojected_px: ArrayLike | None
+    image_rgb: ArrayLike,
+    skeleton: Any,
+    detected_px: ArrayLike | None,
+    reprojected_px: ArrayLike | None,
+    colour: tuple[int, int, int] | None = None,
 ) -> Image:
     """Draw detections (filled dots) and reprojected 3D joints (rings joined by lines) on a copy of a frame.
 
@@ -40,6 +44,7 @@ def draw_overlay(
         skeleton: joints and bones of both point sets.
         detected_px: (J, 2) px, NaN where missing; None for none.
         reprojected_px: (J, 2) px, NaN where missing; None for none.
+        colour: RGB of everything; None: one for the left, one for the right and one for the middle.
 
     Returns:
         A new (h, w, 3) uint8 RGB image.
@@ -51,6 +56,9 @@ def draw_overlay(
     thick, dot, ring = max(1, round(1.6 * unit)), max(2, round(3.2 * unit)), max(3, round(5.5 * unit))
     shift, scale = 3, 8.0  # sub-pixel drawing
 
+    def paint(side: int) -> tuple[int, int, int]:
+        return _COLOURS[side] if colour is None else colour
+
     def place(point: NDArray[Any]) -> tuple[int, int] | None:
         if not np.isfinite(point).all() or np.abs(point).max() > 1e5:
             return None
@@ -61,17 +69,17 @@ def draw_overlay(
         for a, b in skeleton.bone_indices:
             p, q = place(again[a]), place(again[b])
             if p and q:
-                colour = _COLOURS[min(_side(skeleton.joints[a]), _side(skeleton.joints[b]))]
+                side = min(_side(skeleton.joints[a]), _side(skeleton.joints[b]))
                 cv2.line(image, p, q, (0, 0, 0), thick + 2, cv2.LINE_AA, shift)
-                cv2.line(image, p, q, colour, thick, cv2.LINE_AA, shift)
+                cv2.line(image, p, q, paint(side), thick, cv2.LINE_AA, shift)
         for j, name in enumerate(skeleton.joints):
             if p := place(again[j]):
-                cv2.circle(image, p, round(ring * scale), _COLOURS[_side(name)], thick, cv2.LINE_AA, shift)
+                cv2.circle(image, p, round(ring * scale), paint(_side(name)), thick, cv2.LINE_AA, shift)
     if detected_px is not None:
         for name, point in zip(skeleton.joints, np.asarray(detected_px, dtype=float), strict=True):
             if p := place(point):
                 cv2.circle(image, p, round((dot + 1) * scale), (0, 0, 0), -1, cv2.LINE_AA, shift)
-                cv2.circle(image, p, round(dot * scale), _COLOURS[_side(name)], -1, cv2.LINE_AA, shift)
+                cv2.circle(image, p, round(dot * scale), paint(_side(name)), -1, cv2.LINE_AA, shift)
     return image
 
 
@@ -248,9 +256,12 @@ def contact_sheet_jpeg(
     """
     tile = (360, 360)
     rows = _tiles(videos, frames, keypoints, reprojection, tile, start_s, offsets_s, progress)
-    if not rows:
-        return []
-    budget = max_bytes // len(rows)
+    return _encoded(rows, tile, max_bytes)
+
+
+def _encoded(rows: Sequence[tuple[str, list[Image]]], tile: tuple[int, int], max_bytes: int) -> list[tuple[str, bytes]]:
+    """One JPEG for each camera, ``max_bytes`` in total."""
+    budget = max_bytes // max(len(rows), 1)
     out = []
     for name, pictures in rows:
         sheet = _grid([pictures], tile)

@@ -140,7 +140,8 @@ def check_people(found: Mapping[str, StageResult], session: Session) -> None:
         said = ", ".join(f"{n} ({s:.0%} of the frames)" for n, s in crowded.items())
         raise InputError(
             f"More than one person is in view: {said}. Cameras are found from one athlete who is the same in all.",
-            'Cut the videos to the athlete, or set people = "follow" under [detect] to follow the most visible person.',
+            'Set people = "all" under [detect] (--people all) to use everybody, people = "follow" to follow the most '
+            "visible person, or cut the videos to the athlete.",
         )
 
 

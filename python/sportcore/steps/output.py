@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -155,7 +155,7 @@ def _evaluate(road: Road, rounds: list[Round], best: Round) -> StageResult | Non
     inputs = {"before": before.key, "points": best.points.key, "cameras": best.cameras.key}
     inputs |= {"after": after.key} if after else {}
     inputs |= {"labels": labels.key} if labels else {}
-    return road.store.run("evaluate", work, inputs=inputs, version=VERSIONS["evaluate"])
+    return road.store.run(road.stage("evaluate"), work, inputs=inputs, version=VERSIONS["evaluate"])
 
 
 def _numbers(road: Road, best: Round, rounds: list[Round], comparison: StageResult | None) -> dict[str, Any]:
@@ -185,21 +185,24 @@ def _export(road: Road, best: Round, rounds: list[Round]) -> dict[str, Path]:
     from ..errors import MissingExtraError
 
     options = road.session.options("export", ExportOptions)
-    out = road.session.output
+    out, who = road.session.output, road.suffix
     points, rig = geometry.load_points(best.points.folder), geometry.load_rig(best.cameras.folder)
     h36m = points.to_skeleton(H36M17)
-    files = {"cameras": out / "Calib.toml", "points": out / "points3d.npz", "points_h36m": out / "points3d_h36m17.npz"}
+    files = {
+        "cameras": out / "Calib.toml", "points": out / f"points3d{who}.npz",
+        "points_h36m": out / f"points3d_h36m17{who}.npz",
+    }  # fmt: skip
     write_rig(rig, files["cameras"])
     write_points3d_npz(points, files["points"])
     write_points3d_npz(h36m, files["points_h36m"])
     if options.trc:
         for name, p in (("trc", points), ("trc_h36m", h36m)):
-            files[name] = out / f"motion_{p.skeleton.name}.trc"
+            files[name] = out / f"motion_{p.skeleton.name}{who}.trc"
             write_trc(p, files[name], fill="interpolate", max_gap_s=options.max_gap_s)
     if options.c3d:
         try:
             for name, p in (("c3d", points), ("c3d_h36m", h36m)):
-                files[name] = out / f"motion_{p.skeleton.name}.c3d"
+                files[name] = out / f"motion_{p.skeleton.name}{who}.c3d"
                 write_c3d(p, files[name])
         except MissingExtraError as error:
             road.note(f"No .c3d was written. {error}")
@@ -207,7 +210,7 @@ def _export(road: Road, best: Round, rounds: list[Round]) -> dict[str, Path]:
     before, after = _final_lift(road, rounds)
     for stage, name in ((before, "monocular_before"), (after, "monocular_after")):
         if stage is not None:
-            files[name] = out / f"{name}.npz"
+            files[name] = out / f"{name}{who}.npz"
             _copy(stage.file("lifted.npz"), files[name])
     tuned = [r.tuned for r in rounds if r.tuned is not None]
     if tuned:
@@ -255,8 +258,16 @@ def _pictures(road: Road, rig: Rig, points: Points3D, keypoints: Any, count: int
 
 
 def _report(
-    road: Road, best: Round, rounds: list[Round], comparison: StageResult | None, summary: Mapping[str, Any]
+    road: Road,
+    best: Round,
+    rounds: list[Round],
+    comparison: StageResult | None,
+    summary: Mapping[str, Any],
+    name: str = "report.html",
+    people: Mapping[str, Any] | None = None,
+    draw: Callable[[int], list[tuple[str, bytes]]] | None = None,
 ) -> Path:
+    """Write a report; of one person of several with ``people`` and a function that draws them all."""
     from ..pipeline import VERSIONS
     from ..report import ReportData, write_report
 
@@ -286,16 +297,17 @@ def _report(
             calibration=best.cameras.info["report"], lifting=lifting, tracks=best.clean.info["report"],
             sync=road.sync().info["report"], warnings=list(road.notes),
             timings_s={r.name: r.seconds for r in road.store.history},
-            images=_pictures(road, rig, points, keypoints, options.pictures),
-            calibrated_here=road.session.cameras.poses == "body",
+            images=draw(options.pictures) if draw else _pictures(road, rig, points, keypoints, options.pictures),
+            calibrated_here=road.session.cameras.poses == "body", people=people,
         )  # fmt: skip
         write_report(folder / "report.html", data)
         return {}
 
     inputs = {"cameras": best.cameras.key, "points": best.points.key, "clean": best.clean.key, "summary": summary}
     inputs |= {"evaluate": comparison.key} if comparison else {}
-    result = road.store.run("report", work, inputs=inputs, options=options, version=VERSIONS["report"])
-    target = road.session.output / "report.html"
+    inputs |= {"people": people} if people else {}
+    result = road.store.run(road.stage("report"), work, inputs=inputs, options=options, version=VERSIONS["report"])
+    target = road.session.output / name
     _copy(result.file("report.html"), target)
     return target
 
