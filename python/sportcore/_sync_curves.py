@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.interpolate import CubicSpline
+from scipy.linalg import solve_banded
 from scipy.ndimage import gaussian_filter1d
 
 from sportcore.keypoints2d.tracks import CleanOptions, clean_tracks
@@ -33,8 +34,8 @@ class Curves:
         x: (T, J, 2) undistorted normalised image points at the frames, NaN where missing.
         focal_px: pixels of one normalised unit.
         start_s, step_s: time of the first fine sample, and their spacing.
-        value, slope, velocity: (G, J, 2) curve, its derivative, and a smoothed derivative; NaN in gaps.
-        doubt: (G, J) standard deviation of what interpolation adds half-way between samples, from samples left out;
+        fine: (G, J, 7) curve (2), its derivative (2), a smoothed derivative (2) and the doubt (1); NaN in gaps. The
+            doubt is the standard deviation of what interpolation adds half-way between samples, from samples left out;
             normalised units. It does not depend on how near a sample is: whole frames would attract the offset.
     """
 
@@ -44,10 +45,7 @@ class Curves:
     focal_px: float
     start_s: float
     step_s: float
-    value: Floats
-    slope: Floats
-    velocity: Floats
-    doubt: Floats
+    fine: Floats
 
     def extent_px(self) -> float:
         """Larger side of the box around the body, median over the frames."""
@@ -57,23 +55,32 @@ class Curves:
         x = self.x[seen]
         return self.focal_px * float(np.median((np.nanmax(x, 1) - np.nanmin(x, 1)).max(1)))
 
-    def at(self, times_s: Floats) -> tuple[Floats, Floats, Floats]:
-        """Normalised points and velocities (N, J, 2), per second, and doubts (N, J) at any times (N,).
+
+class CurveReader:
+    """Reads several stretches of one camera's tracks at any moments; all have the same joints and focal length."""
+
+    def __init__(self, curves: Sequence[Curves]) -> None:
+        self._table = curves[0].fine if len(curves) == 1 else np.concatenate([c.fine for c in curves])
+        self._size = np.array([len(c.fine) for c in curves])
+        self._first = np.cumsum(self._size) - self._size
+        self._start, self._step = np.array([(c.start_s, c.step_s) for c in curves]).T
+
+    def at(self, which: NDArray[np.int64], times_s: Floats) -> tuple[Floats, Floats, Floats]:
+        """Normalised points and velocities (N, J, 2), per second, and doubts (N, J) at times (N,) of stretches (N,).
 
         NaN in gaps and outside.
         """
-        place = (times_s - self.start_s) / self.step_s
+        place = (times_s - self._start[which]) / self._step[which]
         k = np.floor(place).astype(np.int64)
-        inside = (k >= 0) & (k < len(self.value) - 1)
-        k = np.clip(k, 0, len(self.value) - 2)
+        inside = (k >= 0) & (k < self._size[which] - 1)
         u = np.where(inside, place - k, np.nan)[:, None, None]
-        h = self.step_s
-        v0, v1, d0, d1 = self.value[k], self.value[k + 1], self.slope[k], self.slope[k + 1]
-        bend = v1 - v0
-        point = v0 + u * (h * d0 + u * (3 * bend - h * (2 * d0 + d1) + u * (h * (d0 + d1) - 2 * bend)))
-        w = u[..., 0]
-        doubt = self.doubt[k] * (1 - w) + self.doubt[k + 1] * w
-        return point, self.velocity[k] * (1 - u) + self.velocity[k + 1] * u, doubt
+        k = np.clip(k, 0, self._size[which] - 2) + self._first[which]
+        now, then, h = self._table[k], self._table[k + 1], self._step[which][:, None, None]
+        v0, d0, d1 = now[..., :2], h * now[..., 2:4], h * then[..., 2:4]
+        bend = then[..., :2] - v0
+        point = v0 + u * (d0 + u * (3 * bend - 2 * d0 - d1 + u * (d0 + d1 - 2 * bend)))
+        rest = now[..., 4:] + u * (then[..., 4:] - now[..., 4:])
+        return point, rest[..., :2], rest[..., 2]
 
 
 def normalise(xy: Floats, camera: Camera | None, image_size: tuple[int, int] | None) -> tuple[Floats, float]:
@@ -100,9 +107,12 @@ def normalise(xy: Floats, camera: Camera | None, image_size: tuple[int, int] | N
 
 
 def clean_xy(xy: ArrayLike, score: ArrayLike, times_s: Floats, skeleton: Skeleton) -> Floats:
-    """Positions (T, J, 2) px of one camera with outliers gone and left/right put right over time, in a copy."""
-    single = Keypoints2D(np.asarray(xy)[None], np.asarray(score)[None], skeleton, times=times_s[None])
-    return np.array(clean_tracks(single, CleanOptions(swaps="time"), quiet=True).keypoints.xy[0])
+    """Positions (C, T, J, 2) px with outliers gone and left/right put right over time, in a copy.
+
+    The cameras do not know of each other: the result is that of each one alone.
+    """
+    several = Keypoints2D(np.asarray(xy), np.asarray(score), skeleton, times=times_s)
+    return np.array(clean_tracks(several, CleanOptions(swaps="time"), quiet=True).keypoints.xy)
 
 
 def make_curves(
@@ -132,41 +142,118 @@ def _curves(name: str, x: Floats, times_s: Floats, focal: float, max_gap_s: floa
     step = min(_FINE_S, usual / 2)
     count = int(np.ceil((times_s[-1] - times_s[0]) / step)) + 1
     grid = times_s[0] + step * np.arange(count)
-    joints = x.shape[1]
-    value, slope = np.full((count, joints, 2), np.nan), np.full((count, joints, 2), np.nan)
-    limit = max(max_gap_s, 1.5 * usual)
-    doubt = np.full((count, joints), np.nan)
-    for j in range(joints):
-        at = np.flatnonzero(np.isfinite(x[:, j, 0]))
-        if len(at) < 4:
-            continue
-        t = times_s[at]
-        spline = CubicSpline(t, x[at, j], axis=0)
-        after = np.clip(np.searchsorted(t, grid), 1, len(t) - 1)
-        fine = (grid >= t[0]) & (grid <= t[-1]) & (t[after] - t[after - 1] <= limit)
-        value[fine, j], slope[fine, j] = spline(grid[fine]), spline(grid[fine], 1)
-        miss = _left_out(t, x[at, j])
-        doubt[fine, j] = _SHARE * np.maximum(miss[after[fine] - 1], miss[after[fine]])
-    known = np.isfinite(slope)
+    fine = np.full((count, x.shape[1], 7), np.nan)
+    seen = np.isfinite(x[..., 0])
+    seen &= seen.sum(0) >= 4
+    if seen.any():
+        samples = _Samples(x, times_s, seen)
+        before, inside = samples.intervals(grid, max(max_gap_s, 1.5 * usual))
+        gap = samples.gaps()[before]
+        u = np.where(inside, (grid[:, None] - samples.t[before]) / gap, np.nan)[..., None]
+        table = samples.cubics()[before]
+        y, d, c2, c3 = (table[..., 2 * i : 2 * i + 2] for i in range(4))
+        fine[..., :2] = y + u * (d + u * (c2 + u * c3))
+        fine[..., 2:4] = (d + u * (2 * c2 + u * (3 * c3))) / gap[..., None]
+        miss = samples.left_out()
+        miss = _SHARE * np.maximum(miss, np.append(miss[1:], 0.0))
+        fine[..., 6] = np.where(inside, miss[before], np.nan)
+    known = np.isfinite(fine[..., 2:4])
     sigma = _SLOW_S / step
-    weight = gaussian_filter1d(known.astype(float), sigma, axis=0, mode="constant")
-    total = gaussian_filter1d(np.where(known, slope, 0.0), sigma, axis=0, mode="constant")
-    velocity = np.where(known, total / np.maximum(weight, 1e-9), np.nan)
-    return Curves(name, times_s, x, focal, float(times_s[0]), step, value, slope, velocity, doubt)
+    weight = gaussian_filter1d(known[..., 0].astype(float), sigma, axis=0, mode="constant")[..., None]
+    total = gaussian_filter1d(np.where(known, fine[..., 2:4], 0.0), sigma, axis=0, mode="constant")
+    fine[..., 4:6] = np.where(known, total / np.maximum(weight, 1e-9), np.nan)
+    return Curves(name, times_s, x, focal, float(times_s[0]), step, fine)
 
 
-def _left_out(t: Floats, x: Floats) -> Floats:
-    """How far each sample (N, 2) lies from the cubic through its four neighbours, averaged over nearby ones: (N,)."""
-    n = len(t)
-    if n < 6:
-        return np.full(n, float(np.ptp(x, axis=0).max()))
-    k = np.clip(np.arange(n), 2, n - 3)
-    around = k[:, None] + np.array([-2, -1, 1, 2])
-    T = t[around]
-    guess = np.zeros((n, 2))
-    for i in range(4):  # Lagrange
-        others = [m for m in range(4) if m != i]
-        weight = np.prod([(t[k] - T[:, m]) / (T[:, i] - T[:, m]) for m in others], axis=0)
-        guess += weight[:, None] * x[around[:, i]]
-    square = ((x[k] - guess) ** 2).mean(1)
-    return np.asarray(np.sqrt(gaussian_filter1d(square, 1.5, mode="nearest")))
+class _Samples:
+    """The observed samples of all joints in one list, joint by joint, each joint's in the order of time.
+
+    ``t`` (N,), ``x`` (N, 2); samples ``edges[s]`` to ``edges[s + 1]`` belong to one joint, which has at least four.
+    """
+
+    def __init__(self, x: Floats, times_s: Floats, seen: Mask) -> None:
+        joint, frame = np.nonzero(seen.T)
+        self.t, self.x = times_s[frame], x[frame, joint]
+        self._seen, self._times = seen, times_s
+        counts = seen.sum(0)
+        self.edges = np.concatenate([[0], np.cumsum(counts[counts > 0])])
+        self._rank = np.where(seen, (np.cumsum(seen, 0) - 1) + (np.cumsum(counts) - counts), -1)
+
+    def intervals(self, grid: Floats, longest_s: float) -> tuple[NDArray[np.int64], Mask]:
+        """(G, J) sample before each grid time, and whether the next one is at most so far from it."""
+        frames = len(self._times)
+        none = len(self.t)
+        coming = np.where(self._seen, self._rank, none)
+        coming = np.minimum.accumulate(coming[::-1], axis=0)[::-1]  # first sample of a frame or later
+        coming = np.concatenate([coming, np.full((1, coming.shape[1]), none)])
+        after = coming[np.minimum(np.searchsorted(self._times, grid), frames)]
+        first = coming[0]
+        inside = (after < none) & (first < none)
+        start = np.minimum(first, none - 1)
+        inside &= grid[:, None] >= self.t[start]
+        before = np.clip(after - 1, np.minimum(start, none - 2), none - 2)
+        inside &= self.t[before + 1] - self.t[before] <= longest_s
+        return before, inside
+
+    def gaps(self) -> Floats:
+        """(N,) time from each sample to the next of the joint, 1 from its last."""
+        h = np.diff(self.t, append=0.0)
+        h[self.edges[1:] - 1] = 1.0
+        return h
+
+    def cubics(self) -> Floats:
+        """(N, 8) coefficients of 1, u, u^2, u^3 of both coordinates, u from 0 at a sample to 1 at the next."""
+        h, slope = self.gaps()[:, None], self.slopes()
+        step = np.diff(self.x, axis=0, append=0.0)
+        d0, d1 = h * slope, h * np.roll(slope, -1, axis=0)
+        return np.concatenate([self.x, d0, 3 * step - 2 * d0 - d1, d0 + d1 - 2 * step], axis=1)
+
+    def slopes(self) -> Floats:
+        """(N, 2) derivatives at the samples of the cubic splines with not-a-knot ends.
+
+        C. de Boor, "A practical guide to splines", chapter IV.
+        """
+        n = len(self.t)
+        first, last = self.edges[:-1], self.edges[1:] - 1
+        h = self.gaps()
+        rise = np.diff(self.x, axis=0, append=0.0) / h[:, None]
+        inner = np.ones(n, bool)
+        inner[first] = inner[last] = False
+        i = np.flatnonzero(inner)
+        band = np.zeros((3, n))  # above, on and below the diagonal
+        right = np.zeros((n, 2))
+        band[0, i + 1], band[1, i], band[2, i - 1] = h[i - 1], 2 * (h[i - 1] + h[i]), h[i]
+        right[i] = 3 * (h[i, None] * rise[i - 1] + h[i - 1, None] * rise[i])
+        for end, side, near, far in ((first, 1, first, first + 1), (last, -1, last - 1, last - 2)):
+            both = h[near] + h[far]
+            band[1, end], band[1 - side, end + side] = h[far], both
+            steep = ((h[near] + 2 * both) * h[far])[:, None] * rise[near] + (h[near] ** 2)[:, None] * rise[far]
+            right[end] = steep / both[:, None]
+        return np.asarray(solve_banded((1, 1), band, right, overwrite_ab=True, check_finite=False))
+
+    def left_out(self) -> Floats:
+        """(N,) how far each sample lies from the cubic through its four neighbours, averaged over nearby ones."""
+        lengths = np.diff(self.edges)
+        first = np.repeat(self.edges[:-1], lengths)
+        enough = np.repeat(lengths >= 6, lengths)
+        k = np.arange(len(self.t)) - first
+        k = first + np.clip(k, 2, np.maximum(np.repeat(lengths, lengths) - 3, 2))
+        k = np.where(enough, k, 0)
+        square = np.zeros(len(k))
+        if enough.any():
+            around = np.clip(k[:, None] + np.array([-2, -1, 1, 2]), 0, len(k) - 1)
+            T = self.t[around]
+            guess = np.zeros((len(k), 2))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                for i in range(4):  # Lagrange
+                    others = [m for m in range(4) if m != i]
+                    weight = np.prod([(self.t[k] - T[:, m]) / (T[:, i] - T[:, m]) for m in others], axis=0)
+                    guess += weight[:, None] * self.x[around[:, i]]
+            square = ((self.x[k] - guess) ** 2).mean(1)
+        out = np.empty(len(k))
+        for a, b in zip(self.edges[:-1], self.edges[1:], strict=True):
+            if b - a < 6:
+                out[a:b] = float(np.ptp(self.x[a:b], axis=0).max())
+            else:
+                out[a:b] = np.sqrt(gaussian_filter1d(square[a:b], 1.5, mode="nearest"))
+        return out

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sportcore import _core
-from sportcore._sync_curves import Curves, Floats
+from sportcore._sync_curves import CurveReader, Curves, Floats
 
 _START_POINTS = 180
 _FIT_FRAMES = 400
@@ -92,8 +93,22 @@ class View:
 
     def at_world(self, world: Floats) -> tuple[Floats, Floats, Floats]:
         """Points, velocities per world second, and doubts (px) at world times."""
-        x, v, doubt = self.curves.at(self.clock.own(world))
-        return x, v / (1 + self.clock.drift), doubt * self.curves.focal_px
+        return ViewReader([self]).at(np.zeros(len(world), np.int64), world)
+
+
+class ViewReader:
+    """Reads the views of several stretches of one camera at moments of world time."""
+
+    def __init__(self, views: Sequence[View]) -> None:
+        self._curves = CurveReader([v.curves for v in views])
+        self._focal_px = views[0].curves.focal_px
+        self._clocks = np.array([(v.clock.offset_s, v.clock.drift, v.clock.reference_s) for v in views])
+
+    def at(self, which: NDArray[np.int64], world: Floats) -> tuple[Floats, Floats, Floats]:
+        """Points (N, J, 2), velocities per world second, and doubts (px) of stretches ``which`` (N,) at world times."""
+        offset, drift, reference = self._clocks[which].T
+        x, v, doubt = self._curves.at(which, (world - offset + drift * reference) / (1 + drift))
+        return x, v / (1 + drift)[:, None, None], doubt * self._focal_px
 
 
 def spread_frames(frames: NDArray[np.int64], most: int) -> NDArray[np.int64]:
@@ -103,25 +118,40 @@ def spread_frames(frames: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     return np.asarray(frames[np.linspace(0, len(frames) - 1, most).round().astype(np.int64)])
 
 
-def _meet(a: View, b: View, shift: float, rate: float, reference: float, most: int) -> tuple[Floats, ...]:
-    """Correspondences (N, 2), their derivatives by shift (N, 2), world times, doubts (px) and joints (N,).
+class _Meeting:
+    """Frames of either camera against the curve of the other, over stretches of one recording."""
 
-    Frames of a against the curve of b, then frames of b against the curve of a.
-    """
-    wa = a.clock.world(a.curves.times_s[spread_frames(a.frames, most)])
-    wb = b.clock.world(b.curves.times_s[spread_frames(b.frames, most)])
-    fa, fb = a.curves.x[spread_frames(a.frames, most)], b.curves.x[spread_frames(b.frames, most)]
-    late = shift + rate * (wa - reference)
-    xb, vb, qb = b.at_world(wa - late)
-    xa, va, qa = a.at_world(wb + shift + rate * (wb - reference))
-    x1, x2 = np.concatenate([fa, xa]), np.concatenate([xb, fb])
-    d1, d2 = np.concatenate([np.zeros_like(fa), va]), np.concatenate([-vb, np.zeros_like(fb)])
-    world = np.repeat(np.concatenate([wa, wb]), x1.shape[1])
-    x1, x2, d1, d2 = (v.reshape(-1, 2) for v in (x1, x2, d1, d2))
-    both = np.isfinite(x1).all(1) & np.isfinite(x2).all(1) & np.isfinite(d1).all(1) & np.isfinite(d2).all(1)
-    doubt = np.concatenate([qb, qa]).reshape(-1)
-    joint = np.tile(np.arange(fa.shape[1], dtype=float), len(wa) + len(wb))
-    return x1[both], x2[both], d1[both], d2[both], world[both], doubt[both], joint[both]
+    def __init__(self, pieces: Sequence[tuple[View, View]], most: int) -> None:
+        views = [[piece[side] for piece in pieces] for side in (0, 1)]
+        frames = [[spread_frames(v.frames, most) for v in side] for side in views]
+        self.readers = [ViewReader(side) for side in views]
+        self.which = [np.repeat(np.arange(len(side)), [len(f) for f in side]) for side in frames]
+        self.world = [
+            np.concatenate([v.clock.world(v.curves.times_s[f]) for v, f in zip(*both, strict=True)])
+            for both in zip(views, frames, strict=True)
+        ]
+        self.x = [
+            np.concatenate([v.curves.x[f] for v, f in zip(*both, strict=True)])
+            for both in zip(views, frames, strict=True)
+        ]
+
+    def at(self, shift: float, rate: float, reference: float) -> tuple[NDArray[Any], ...]:
+        """Correspondences (N, 2), their derivatives by shift (N, 2), world times, doubts (px) and joints (N,).
+
+        ``shift + rate * (world - reference)`` is what is added to the clock of camera b. Frames of a against the curve
+        of b, then frames of b against the curve of a.
+        """
+        wa, wb = self.world
+        fa, fb = self.x
+        xb, vb, qb = self.readers[1].at(self.which[0], wa - (shift + rate * (wa - reference)))
+        xa, va, qa = self.readers[0].at(self.which[1], wb + (shift + rate * (wb - reference)))
+        x1, x2 = np.concatenate([fa, xa]), np.concatenate([xb, fb])
+        d1, d2 = np.concatenate([np.zeros_like(fa), va]), np.concatenate([-vb, np.zeros_like(fb)])
+        both = np.isfinite(x1[..., 0] + x2[..., 0] + d1[..., 0] + d2[..., 0])
+        row, joint = np.nonzero(both)
+        world = np.concatenate([wa, wb])
+        doubt = np.concatenate([qb, qa])
+        return x1[both], x2[both], d1[both], d2[both], world[row], doubt[both], joint
 
 
 def start_pose(a: View, b: View, shift: float, seed: int = 0) -> tuple[Floats, Floats, float, int] | None:
@@ -178,10 +208,10 @@ def fit_pair(
     most = max(most_frames // len(pieces), 20)
     slope, columns = 0.0, 7 if rate else 6
     noise = np.inf
-    points: tuple[Floats, ...] = ()
+    meeting = _Meeting(pieces, most)
+    points: tuple[NDArray[Any], ...] = ()
     for k in range(iterations):
-        met = [_meet(a, b, shift, slope, reference, most) for a, b in pieces]
-        points = met[0] if len(met) == 1 else tuple(np.concatenate(part) for part in zip(*met, strict=True))
+        points = meeting.at(shift, slope, reference)
         x1, x2, d1, d2, world, doubt, joint = points
         if len(x1) < 60:
             return None

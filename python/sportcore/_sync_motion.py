@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -46,7 +46,15 @@ class Source:
     def cut(self, start_s: float, stop_s: float) -> Source:
         """The frames from start to stop."""
         lo, hi = np.searchsorted(self.times_s, [start_s, stop_s])
-        return replace(self, xy=self.xy[lo:hi], score=self.score[lo:hi], times_s=self.times_s[lo:hi])
+        return self.frames(slice(int(lo), int(hi)))
+
+    def frames(self, which: slice | NDArray[np.int64]) -> Source:
+        """Some of the frames."""
+        return replace(self, xy=self.xy[which], score=self.score[which], times_s=self.times_s[which])
+
+    def shows_somebody(self) -> bool:
+        """A joint is seen in a dozen frames."""
+        return int((np.isfinite(self.xy).all(-1) & (self.score > 0)).any(1).sum()) >= 12
 
 
 def body_joints(skeleton: Skeleton) -> NDArray[np.int64]:
@@ -55,19 +63,31 @@ def body_joints(skeleton: Skeleton) -> NDArray[np.int64]:
     return np.array(kept if len(kept) >= 6 else range(skeleton.n_joints), np.int64)
 
 
-def _prepare(source: Source, skeleton: Skeleton) -> tuple[Floats, Curves] | None:
+def _prepare(sources: Sequence[Source], skeleton: Skeleton) -> list[tuple[Floats, Curves] | None]:
     """Cleaned positions of all joints and the curves of the body's joints; None with too little in view."""
-    seen = np.isfinite(source.xy).all(-1) & (source.score > 0)
-    if len(source.times_s) < 12 or seen.any(1).sum() < 12:
-        return None
-    xy = clean_xy(source.xy, source.score, source.times_s, skeleton)
+    cleaned = _clean(sources, skeleton)
+    return [None if xy is None else _curves(s, xy, skeleton) for s, xy in zip(sources, cleaned, strict=True)]
+
+
+def _clean(sources: Sequence[Source], skeleton: Skeleton) -> list[Floats | None]:
+    """Cleaned positions of all joints; None where hardly anybody is in view."""
+    out: list[Floats | None] = [None] * len(sources)
+    alike: dict[int, list[int]] = {}
+    for k, source in enumerate(sources):
+        if source.shows_somebody():
+            alike.setdefault(len(source.times_s), []).append(k)
+    for members in alike.values():  # cleaning several of one length at once costs less
+        xy, score, times = (np.stack([getattr(sources[k], key) for k in members]) for key in ("xy", "score", "times_s"))
+        for k, clean in zip(members, clean_xy(xy, score, times, skeleton), strict=True):
+            out[k] = clean
+    return out
+
+
+def _curves(source: Source, xy: Floats, skeleton: Skeleton) -> tuple[Floats, Curves] | None:
     joints = body_joints(skeleton)
-    if np.isfinite(xy[:, joints, 0]).sum() < 60:
+    if np.isfinite(xy[:, joints, 0]).sum() < 60 or not _moves(xy[:, core_joints(skeleton)]):
         return None
-    if not _moves(xy[:, core_joints(skeleton)]):
-        return None
-    curves = make_curves(source.name, xy[:, joints], source.times_s, source.camera, source.image_size)
-    return xy, curves
+    return xy, make_curves(source.name, xy[:, joints], source.times_s, source.camera, source.image_size)
 
 
 def _moves(xy: Floats) -> bool:
@@ -149,7 +169,7 @@ def _measure(
     fps = float(np.nanmedian(rates))
     pieces = plan(sources, skeleton, reach_s)
     main = [s.cut(*pieces[0]) if len(pieces) > 1 else s for s in sources]
-    ready = [_prepare(s, skeleton) for s in main]
+    ready = _prepare(main, skeleton)
     live = [i for i, r in enumerate(ready) if r is not None]
     if len(live) < 2 or 0 not in live:
         return _nothing(
@@ -169,10 +189,10 @@ def _measure(
     clocks = {k: Clock(float(offsets[k] or 0.0), 0.0, reference) for k in tied}
     stretches = [{k: views[k] for k in tied}]
     solution = _refine(stretches, pairs, clocks, reference, drift and len(pieces) > 1, _ROUGH)
-    for piece in pieces[1:]:
-        more = _piece(piece, [sources[live[k]] for k in tied], tied, solution.clocks, skeleton)
-        if len(more) < 2:
+    for found in _further(pieces[1:], {k: sources[live[k]] for k in tied}, solution.clocks, skeleton):
+        if len(found) < 2:
             continue
+        more = {k: View(c, solution.clocks[k], np.arange(len(c.times_s))) for k, c in found.items()}
         extended = _refine([*stretches, more], pairs, solution.clocks, reference, drift, _ROUGH)
         if extended.scale_px <= 1.5 * solution.scale_px:
             stretches.append(more)
@@ -192,20 +212,36 @@ def _signals(ready: Sequence[tuple[Floats, Curves]], skeleton: Skeleton, fps: fl
     return [motion_signals(xy, c.times_s, grid, skeleton, gap) for xy, c in ready], step
 
 
-def _piece(
-    piece: tuple[float, float],
-    sources: Sequence[Source],
-    tied: Sequence[int],
-    clocks: dict[int, Clock],
+def _further(
+    pieces: Sequence[tuple[float, float]],
+    sources: Mapping[int, Source],
+    clocks: Mapping[int, Clock],
     skeleton: Skeleton,
-) -> dict[int, View]:
-    """Views of a further stretch of world time, by camera."""
-    out = {}
-    for k, source in zip(tied, sources, strict=True):
-        lo, hi = clocks[k].own(np.array(piece))
-        ready = _prepare(source.cut(float(lo), float(hi)), skeleton)
-        if ready is not None:
-            out[k] = View(ready[1], clocks[k], np.arange(len(ready[1].times_s)))
+) -> list[dict[int, Curves]]:
+    """Curves of further stretches of world time, by camera.
+
+    The clocks need not be exact here: they only say where to cut. All stretches of a camera are cleaned as one track.
+    """
+    out: list[dict[int, Curves]] = [{} for _ in pieces]
+    if not pieces:
+        return out
+    order = sorted(range(len(pieces)), key=lambda n: pieces[n])
+    cuts: dict[int, list[NDArray[np.int64]]] = {k: [] for k in sources}
+    for n in order:
+        spans = {k: np.searchsorted(s.times_s, clocks[k].own(np.array(pieces[n]))) for k, s in sources.items()}
+        frames = min(hi - lo for lo, hi in spans.values())
+        for k, (lo, hi) in spans.items():  # cameras of one rate: pieces of one length
+            cuts[k].append(np.arange(lo, lo + frames if hi - lo <= frames + 2 else hi))
+    joined = [s.frames(np.concatenate(cuts[k])) for k, s in sources.items()]
+    for k, xy in zip(sources, _clean(joined, skeleton), strict=True):
+        if xy is None:
+            continue
+        ends = np.cumsum([len(c) for c in cuts[k]])
+        for n, part, clean in zip(order, cuts[k], np.split(xy, ends[:-1]), strict=True):
+            source = sources[k].frames(part)
+            ready = _curves(source, clean, skeleton) if source.shows_somebody() else None
+            if ready is not None:
+                out[n][k] = ready[1]
     return out
 
 
