@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sportcore.errors import InputError
-from sportcore.sync import CameraTrack, SyncOptions, align_cameras
+from sportcore.sync import CameraTrack, SyncOptions, align_cameras, motion_offsets
 from sportcore.synthetic import Motion, observe, ring_cameras
 
 
@@ -191,6 +191,8 @@ def test_bad_input_is_refused_by_name():
         (swap_in(times_s=None), "cam2: neither"),
         (swap_in(times_s=t.times_s[::-1]), "cam2.*increasing"),
         (swap_in(times_s=t.times_s[:5]), "cam2"),
+        (swap_in(times_s=t.times_s * 1e-9), "cam2: its frames are 2e-11 s apart"),
+        (swap_in(times_s=t.times_s * 1e9), "cam2: its frames are 2e[+]07 s apart"),
         (swap_in(xy=t.xy[:, :5]), "cam2: xy"),
         (swap_in(xy=t.xy[:1], score=t.score[:1], times_s=t.times_s[:1]), "cam2: 1 frames"),
         ([], "No camera"),
@@ -203,3 +205,14 @@ def test_bad_input_is_refused_by_name():
         SyncOptions(offsets="sometimes")
     with pytest.raises(InputError):
         SyncOptions(max_offset_s=-1.0)
+
+
+def test_positions_that_no_picture_can_hold_count_as_missing():
+    tracks = recordings(late=(0.0, 0.25), sigma_px=1.0)
+    plain = motion_offsets(tracks, "h36m17")
+    wild = tracks[1].xy.copy()
+    wild[::7, 3] = 1e300
+    t = tracks[1]
+    spoilt = motion_offsets([tracks[0], CameraTrack(t.name, wild, t.score, t.times_s, None)], "h36m17")
+    assert spoilt.sure and spoilt.offsets_s[1] == pytest.approx(plain.offsets_s[1], abs=0.005)
+    assert (wild[::7, 3] == 1e300).all()

@@ -12,6 +12,8 @@ from sportcore.errors import InputError
 from sportcore.skeletons import Skeleton
 
 Floats = NDArray[np.float64]
+_SHORTEST_S, _LONGEST_S = 1e-5, 100.0  # between two frames of any camera
+_FAR_PX = 1e6  # no picture is so large
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +66,18 @@ def real(values: ArrayLike) -> Floats:
     return np.asarray(array, float)
 
 
+def in_picture(xy: Floats) -> Floats:
+    """The positions (..., 2) px with NaN where one lies so far out that no picture can have shown it; a copy."""
+    with np.errstate(invalid="ignore"):
+        return np.where((np.abs(xy) < _FAR_PX).all(-1, keepdims=True), xy, np.nan)
+
+
 def checked(tracks: Sequence[CameraTrack], skeleton: Skeleton) -> list[CameraTrack]:
+    """The tracks with xy and score as arrays.
+
+    Raises:
+        InputError: no camera, one twice, arrays of no numbers or of another shape, fewer than two frames.
+    """
     out = list(tracks)
     if not out:
         raise InputError("No camera was given.")
@@ -102,8 +115,14 @@ def check_extent(names: Sequence[str], times: Sequence[Floats], fps: float) -> N
 
 
 def frame_rate(track: CameraTrack, times: Floats) -> float:
-    """Frame rate from the median interval, made exact by the whole span where frames are regular."""
+    """Frame rate from the median interval, made exact by the whole span where frames are regular.
+
+    Raises:
+        InputError: frames that follow each other as no camera's do.
+    """
     steps = np.diff(times)
     usual = float(np.median(steps))
+    if not _SHORTEST_S <= usual <= _LONGEST_S:
+        raise InputError(f"{track.name}: its frames are {usual:.3g} s apart.", "Give the frame times in seconds.")
     whole = np.round(steps / usual)  # a dropped frame is an interval of two
     return float(whole.sum() / (times[-1] - times[0]))

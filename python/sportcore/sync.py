@@ -26,7 +26,7 @@ from sportcore._sync_epipolar import Clock
 from sportcore._sync_metadata import metadata_offsets
 from sportcore._sync_motion import Source, measure_motion, refine_motion
 from sportcore._sync_rows import increasing, interpolate, nearest_rows
-from sportcore._sync_tracks import CameraTrack, check_extent, checked, frame_rate
+from sportcore._sync_tracks import CameraTrack, check_extent, checked, frame_rate, in_picture
 from sportcore._sync_types import REMEDY, TABLE_HEADER, CameraOffset, OffsetReport, PairOffset
 from sportcore.errors import InputError
 from sportcore.skeletons import Skeleton, get_skeleton
@@ -358,10 +358,7 @@ def motion_offsets(
     """
     skel = get_skeleton(skeleton)
     tracks = checked(tracks, skel)
-    times = [track.times() for track in tracks]
-    rates = [frame_rate(track, t) for track, t in zip(tracks, times, strict=True)]
-    check_extent([track.name for track in tracks], times, float(np.median(rates)))
-    sources = _sources(tracks, times, intrinsics)
+    sources = _sources(tracks, _checked_times(tracks), intrinsics)
     return measure_motion(sources, skel, 2 * max_offset_s, drift=drift)
 
 
@@ -399,7 +396,7 @@ def refine_offsets_epipolar(
     tracks = _tracks(keypoints)
     if start.shape != (len(tracks),) or not np.isfinite(start).all():
         raise InputError(f"start_s has shape {start.shape}; one finite value per camera ({len(tracks)}) is needed.")
-    sources = _sources(tracks, [track.times() for track in tracks], intrinsics)
+    sources = _sources(tracks, _checked_times(tracks), intrinsics)
     return refine_motion(sources, keypoints.skeleton, start - start[0], drift=drift)
 
 
@@ -414,6 +411,14 @@ def _tracks(keypoints: Keypoints2D) -> list[CameraTrack]:
     ]  # fmt: skip
 
 
+def _checked_times(tracks: Sequence[CameraTrack]) -> list[Floats]:
+    """(T,) seconds of every camera, such as cameras record."""
+    times = [track.times() for track in tracks]
+    rates = [frame_rate(track, t) for track, t in zip(tracks, times, strict=True)]
+    check_extent([track.name for track in tracks], times, float(np.median(rates)))
+    return times
+
+
 def _sources(tracks: Sequence[CameraTrack], times: Sequence[Floats], intrinsics: Rig | None) -> list[Source]:
     lenses: list[Camera | None] = [None] * len(tracks)
     if intrinsics is not None:
@@ -426,6 +431,6 @@ def _sources(tracks: Sequence[CameraTrack], times: Sequence[Floats], intrinsics:
                 f"The rig has {len(intrinsics)} cameras ({', '.join(intrinsics.names)}), the tracks {len(tracks)}."
             )
     return [
-        Source(t.name, np.asarray(t.xy, float), np.asarray(t.score, float), when, lens, t.image_size)
+        Source(t.name, in_picture(np.asarray(t.xy, float)), np.asarray(t.score, float), when, lens, t.image_size)
         for t, when, lens in zip(tracks, times, lenses, strict=True)
     ]
