@@ -208,11 +208,11 @@ def test_bad_input_is_refused_by_name():
 
 
 def test_positions_that_no_picture_can_hold_count_as_missing():
-    tracks = recordings(late=(0.0, 0.25), sigma_px=1.0)
+    tracks = recordings((60.0, 60.0), late=(0.0, 0.25), sigma_px=1.0)
     plain = motion_offsets(tracks, "h36m17")
     wild = tracks[1].xy.copy()
     wild[::7, 3] = 1e300
     t = tracks[1]
-    spoilt = motion_offsets([tracks[0], CameraTrack(t.name, wild, t.score, t.times_s, None)], "h36m17")
+    spoilt = motion_offsets([tracks[0], CameraTrack(t.name, wild, t.score, t.times_s, t.image_size)], "h36m17")
     assert spoilt.sure and spoilt.offsets_s[1] == pytest.approx(plain.offsets_s[1], abs=0.005)
     assert (wild[::7, 3] == 1e300).all()
