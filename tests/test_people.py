@@ -20,8 +20,9 @@ from sportcore.people import (
     scale_calibration,
     scale_from_heights,
 )
+from sportcore.people.fragments import stitch
 from sportcore.people.groups import merge_pieces, window_edges
-from sportcore.people.identities import _cheapest, _middle, bridged, stitch
+from sportcore.people.identities import _cheapest, bridged, middle
 from sportcore.people.pairs import find_pair_pose, geometry_of, residuals
 from sportcore.people.slots import close_frames, pack, pieces
 from sportcore.synthetic import ring_cameras
@@ -461,10 +462,10 @@ def test_matching_is_the_cheapest(seed, n):
 
 def test_middle_leaves_out_what_is_missing():
     x = np.array([[[1.0, 0, 0], [np.nan] * 3, [3.0, 0, 0], [2.0, 0, 0]], [[np.nan] * 3] * 4])
-    middle, n = _middle(x)
+    found, n = middle(x)
     assert n.tolist() == [3, 0]
-    np.testing.assert_array_equal(middle[0], [2.0, 0, 0])
-    assert np.isnan(middle[1]).all()
+    np.testing.assert_array_equal(found[0], [2.0, 0, 0])
+    assert np.isnan(found[1]).all()
 
 
 def test_gaps_are_bridged_and_jumps_removed():

@@ -44,6 +44,7 @@ def calibrate(
     options: CalibrateOptions | None = None,
     *,
     monocular_3d: ArrayLike | None = None,
+    bodies: ArrayLike | None = None,
     progress: Progress | None = None,
 ) -> Calibration:
     """Find where the cameras stand from the moving athlete alone.
@@ -58,6 +59,8 @@ def calibrate(
         options: see :class:`CalibrateOptions`.
         monocular_3d: (C, T, 17, 3) Human3.6M poses in each camera's frame from a lifter. Only the directions of the
             bones are used, as a check on the rotations between cameras.
+        bodies: (T,) number of the person in each frame, where several stand one after the other on the time axis: the
+            lengths of their bones are then not held to be the same, and judged for each. None: one person.
         progress: called as ``progress(done, total, message)``; an exception raised in it stops the calibration.
 
     Returns:
@@ -97,7 +100,11 @@ def calibrate(
     check_observations(seen, names, complaints)
     motion = check_motion(_thinned(xy), names, complaints)
     flip = _flip(skeleton.flip_permutation, joints) if options.undo_swaps else None
-    bones, bone_pairs = _bones(skeleton, joints) if options.bone_lengths else (None, None)
+    several = None if bodies is None or len(np.unique(bodies)) < 2 else np.asarray(bodies)
+    if several is not None and several.shape != (keypoints.n_frames,):
+        raise InputError(f"bodies has shape {several.shape}, the keypoints have {keypoints.n_frames} frames.")
+    lengths = options.bone_lengths and several is None
+    bones, bone_pairs = _bones(skeleton, joints) if lengths else (None, None)
     diagonal = float(np.hypot(*np.median(rig.image_sizes, axis=0)))
     limit = options.max_reprojection_error_px or 0.01 * diagonal
     if options.refine_distortion:
@@ -181,7 +188,7 @@ def calibrate(
         extra["focal_factor_sigma"] = float(result["focal_factor_sigma"])
     if poses is not None:
         extra["monocular_disagreement_deg"] = _check_monocular(poses, calibrated, keypoints, complaints)
-    report = build_report(named, used, points, calibrated, gauge, result, swapped, complaints, seconds, extra)
+    report = build_report(named, used, points, calibrated, gauge, result, swapped, complaints, seconds, extra, several)
     for warning in report.warnings:
         _log.info("%s", warning)
     step("done")

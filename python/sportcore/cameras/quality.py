@@ -66,6 +66,7 @@ def build_report(
     complaints: Complaints,
     seconds: Mapping[str, float],
     extra: Mapping[str, Any],
+    bodies: NDArray[np.int64] | None = None,
 ) -> CalibrationReport:
     """Put the report together; complaints decides whether large residuals are refused.
 
@@ -80,6 +81,7 @@ def build_report(
         complaints: collects warnings.
         seconds: time per part.
         extra: further facts.
+        bodies: (T,) number of the person in each frame; None: one person.
     """
     C = len(rig)
     names = rig.names
@@ -106,7 +108,7 @@ def build_report(
     body_px = _body_size_px(keypoints, used)
     sigma = float(result["sigma_px"])
     _judge_residuals(names, sigma, rejected, body_px, result, complaints)
-    spread = limb_spread(points)
+    spread = limb_spread(points, bodies)
     _judge_limbs(spread, complaints)
     if bundle["covariance"] is not None and covariance is not None:
         for name, angle in zip(names, covariance[1], strict=True):
@@ -218,9 +220,10 @@ def _judge_residuals(
 DOUBTED_LIMBS, IMPOSSIBLE_LIMBS = 0.15, 0.25  # robust deviation of the limbs' lengths, share of their length
 
 
-def limb_spread(points: Points3D) -> float:
+def limb_spread(points: Points3D, bodies: NDArray[np.int64] | None = None) -> float:
     """How much the limbs change their length over time: median over thighs, shanks, upper and lower arms of the robust
-    deviation over the median. NaN where none was reconstructed.
+    deviation over the median. NaN where none was reconstructed. With ``bodies`` (T,), the number of the person in each
+    frame, each length is held against those of the same person.
     """
     skeleton = points.skeleton
     spreads = []
@@ -234,8 +237,10 @@ def limb_spread(points: Points3D) -> float:
             if both.sum() < 10:
                 continue
             length = np.linalg.norm(points.xyz[both, i] - points.xyz[both, j], axis=-1)
-            middle = float(np.median(length))
-            spreads.append(1.4826 * float(np.median(np.abs(length - middle))) / max(middle, 1e-12))
+            who = np.zeros(len(length), np.int64) if bodies is None else bodies[both]
+            for one in np.unique(who):
+                length[who == one] /= max(float(np.median(length[who == one])), 1e-12)
+            spreads.append(1.4826 * float(np.median(np.abs(length - 1.0))))
     return float(np.median(spreads)) if spreads else float("nan")
 
 

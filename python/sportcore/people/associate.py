@@ -15,11 +15,13 @@ from ..cameras.anthropometry import calibration_joints
 from ..errors import DegenerateError, InputError
 from ..points3d import TriangulateOptions, triangulate
 from ..types import Calibration, Keypoints2D, Points3D, Rig
+from .exchanges import undo_exchanges
+from .fragments import stitch
 from .groups import gather, group_lanes, window_edges
-from .identities import joined, lane_points, link_lanes, motion, reassign, relink, stitch
+from .identities import joined, lane_points, link_lanes, motion, reassign, relink
 from .pairs import PairPose, consistent_pairs, find_pair_pose, geometry_of
 from .scale import scale_calibration, scale_from_heights
-from .slots import Slots, pack, pieces
+from .slots import Slots, match_cameras, pack, pieces
 from .types import DiscardedTrack, PeopleAssociation, PeopleOptions, PeopleTracks
 
 __all__ = ["associate_people", "match_to_rig", "stack_people"]
@@ -181,7 +183,7 @@ class _Work:
         if not isinstance(tracks, PeopleTracks):
             raise InputError(f"tracks must be PeopleTracks, got {type(tracks).__name__}.")
         self.tracks, self.options, self.progress, self.total, self.done = tracks, options, progress, total, 0
-        self.rig = _match(tracks, rig)
+        self.rig = match_cameras(tracks, rig)
         if len(self.rig) < 2:
             raise InputError("People are matched between cameras: two are needed.")
         self.slots: list[Slots] = pack(tracks, self.rig, options.calibrate.min_score, monocular_3d)
@@ -252,6 +254,7 @@ class _Work:
         """Cameras from all people; (P, C, T) tracks."""
         xy, score = gather(self.tracks, people)
         keypoints = stack_people(xy, score, self.tracks)
+        bodies = np.repeat(np.arange(len(people)), self.tracks.n_frames)
         if not final:
             some = np.flatnonzero((keypoints.observed.any(-1).sum(0)) >= 2)
             if len(some) < 10:
@@ -260,12 +263,12 @@ class _Work:
                     "Record longer, and check synchronisation and intrinsics.",
                 )
             step = -(-len(some) // MOST_START_FRAMES)
-            keypoints = keypoints.frames(some[::step])
+            keypoints, bodies = keypoints.frames(some[::step]), bodies[some[::step]]
         wanted = self.options.calibrate
         if not final:
             wanted = dataclasses.replace(wanted, force=True, known_bone=None)
         try:
-            calibration = calibrate(keypoints, self.rig, wanted)
+            calibration = calibrate(keypoints, self.rig, wanted, bodies=bodies)
         except (np.linalg.LinAlgError, ZeroDivisionError) as error:
             raise DegenerateError(
                 "What the cameras share of these people is no body that moves.", "Check the tracks."
@@ -316,15 +319,24 @@ class _Work:
             if last:
                 people = relink(points, people, self.bones, fps)
                 points = lane_points(self.slots, people, rig, 1.5 * tau, threads)
-            groups = stitch(self.carriers(people), points, self.bones, fps, o.max_gap_s, self.most)
-            people = np.stack([joined(people[g]) for g in groups]) if groups else people[:0]
+            people = self.stitched(people, points)
             whole = lane_points(self.slots, people, rig, 1.5 * tau, threads)
             if not last:  # fragments too short to be anybody do not take detections from others
                 seen = (np.isfinite(whole[..., 0]).sum(-1) >= 3).sum(-1)
                 real = seen >= max(3, SHORT_S * fps)
                 whole = whole[real]
             people = reassign(self.slots, whole, rig, tau, self.flip, fps)
+        people = self.stitched(people, lane_points(self.slots, people, rig, 1.5 * tau, threads))
+        points = lane_points(self.slots, people, rig, 1.5 * tau, threads)
+        people, undone = undo_exchanges(people, points, self.bones, fps)
+        self.info["exchanges_undone"] = undone
         return people, fit
+
+    def stitched(self, people: Ints, points: Floats) -> Ints:
+        """People (P, C, T) whose fragments are put together."""
+        o = self.options
+        groups = stitch(self.carriers(people), points, self.bones, self.tracks.fps, o.max_gap_s, self.most)
+        return np.stack([joined(people[g]) for g in groups]) if groups else people[:0]
 
     def carriers(self, people: Ints) -> Ints:
         """(P, C, T) uninterrupted piece of a track for (P, C, T) tracks."""
@@ -480,18 +492,6 @@ class _Work:
                     reason = "one camera only" if best < 0.2 else "does not fit"
                 discarded.append(DiscardedTrack(name, k, frames, reason))
         return tuple(discarded), tuple(split)
-
-
-def _match(tracks: PeopleTracks, rig: Rig) -> Rig:
-    names = tracks.camera_names
-    if not isinstance(rig, Rig):
-        raise InputError(f"The cameras must be a Rig, got {type(rig).__name__}.")
-    if all(n in rig.names for n in names):
-        return rig.subset(names)
-    if len(rig) == len(names) and not any(n in rig.names for n in names):
-        return Rig(tuple(c.replace(name=n) for c, n in zip(rig, names, strict=True)))
-    missing = [n for n in names if n not in rig.names]
-    raise InputError(f"No camera for {', '.join(missing)}.", f"The rig has {', '.join(rig.names)}.")
 
 
 def _slice(points: Points3D, a: int, b: int) -> Points3D:

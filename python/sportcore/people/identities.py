@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter1d
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
@@ -23,18 +24,19 @@ from ..types import Rig
 from .pairs import FLIP_PENALTY
 from .slots import Slots
 
-__all__ = ["joined", "lane_points", "link_lanes", "motion", "reassign", "relink", "stitch"]
+__all__ = ["joined", "lane_points", "link_lanes", "motion", "reassign", "relink"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 NEAR_M, SPEED_M_S = 0.20, 1.2  #: how far from the prediction a person may be: at once, and per second without sight
 JUMP_M, JUMP_M_S = 0.2, 6.0  #: further and faster than anybody: the lane has gone over to somebody else
+TURN_M_S, TURN_M_S2 = 2.0, 10.0  #: by how much a velocity may differ, at once, and more with the time without sight
+CUT_TURN_M_S = 3.5  #: change of the velocity within 0.2 s at which a person is cut, to be linked anew
+MOST_TURNED = 0.6  #: what that costs at most
 SHARED_BONUS = 0.25  #: in units of that distance, for each camera in which the same track goes on
 BRIDGE_S = 0.4  #: gaps bridged for the assignment of detections
 BODY_SIZE_SIGMA = 0.04  #: relative difference of bone lengths at which two bodies begin to differ
-STITCH_COST, CARRIED_BONUS = 1.5, 1.0  #: of fragments that follow each other, see _stitch_cost
-SAME_PLACE_M, OVERLAP_S = 0.2, 0.3  #: of fragments of one person that overlap in time
 
 
 def lane_points(slots: Sequence[Slots], lanes: Ints, rig: Rig, error_px: float, num_threads: int = 0) -> Floats:
@@ -116,7 +118,7 @@ def _end(points: Floats, chosen: Ints, row: int, t0: int, t1: int, fps: float, l
     return _End(b, tb, velocity, tracks) if last else _End(a, ta, velocity, tracks)
 
 
-def _middle(values: Floats) -> tuple[Floats, Ints]:
+def middle(values: Floats) -> tuple[Floats, Ints]:
     """Median over the second axis of (N, J, 3), NaN left out, and how many there were. (np.nanmedian is slow.)"""
     ordered = np.sort(values, axis=1)  # NaN last
     n = np.isfinite(values[..., 0]).sum(1)
@@ -129,10 +131,27 @@ def _jumps(x: Floats, fps: float) -> Ints:
     body = np.flatnonzero(np.isfinite(x[..., 0]).sum(-1) >= 3)
     if len(body) < 2:
         return np.zeros(0, np.int64)
-    step, n = _middle(x[body[1:]] - x[body[:-1]])
+    step, n = middle(x[body[1:]] - x[body[:-1]])
     far = JUMP_M + JUMP_M_S * np.diff(body) / fps
     with np.errstate(invalid="ignore"):
         return np.asarray(body[1:][(n < 3) | (np.linalg.norm(step, axis=-1) > far)])
+
+
+def _turns(x: Floats, fps: float) -> Ints:
+    """Frames of (F, J, 3) before which a body suddenly moves another way than within the 0.2 s before: it may be
+    somebody else's who came the other way.
+    """
+    centre, n = middle(x)
+    k = max(2, round(0.2 * fps))
+    known = np.flatnonzero(n >= 3)
+    if len(known) < 2 * k + 2:
+        return np.zeros(0, np.int64)
+    c, at = centre[known], known / fps
+    speed = (c[k:] - c[:-k]) / (at[k:] - at[:-k])[:, None]  # speed[i]: from known[i] to known[i + k]
+    near = at[2 * k + 1 :] - at[: -2 * k - 1] < 2 * (2 * k + 1) / fps
+    change = np.where(near, np.linalg.norm(speed[k + 1 :] - speed[: -k - 1], axis=-1), 0.0)
+    top = maximum_filter1d(change, 2 * k + 1) if len(change) else change
+    return np.asarray(known[k + 1 :][: len(change)][(change == top) & (change > CUT_TURN_M_S)])
 
 
 def _link_cost(p: _Stretch, q: _Stretch, fps: float) -> float:
@@ -144,19 +163,23 @@ def _link_cost(p: _Stretch, q: _Stretch, fps: float) -> float:
     speeds = [v for v in (p.end.velocity, q.begin.velocity) if np.isfinite(v).all()]
     velocity = np.mean(speeds, axis=0) if speeds else np.zeros(3)
     d = q.begin.joints - p.end.joints - np.clip(dt, -0.2, 0.5)[:, None] * velocity
-    gap = float(np.linalg.norm(_middle(d[None])[0]))
+    gap = float(np.linalg.norm(middle(d[None])[0]))
     wait = abs(q.span[0] - p.span[1]) / fps
     reach = NEAR_M + SPEED_M_S * wait
     if gap >= reach:
         return np.inf
     shared = sum(bool(a & b) for a, b in zip(p.end.tracks, q.begin.tracks, strict=True))
+    turned = 0.0
+    if len(speeds) == 2:  # nobody turns round at once: two who pass each other have exchanged their names
+        turned = (float(np.linalg.norm(speeds[1] - speeds[0])) / (TURN_M_S + TURN_M_S2 * wait)) ** 2
+        turned = min(0.5 * turned, MOST_TURNED)
     unlike = 0.0
     if p.size is not None and q.size is not None:
         d = np.abs(p.size - q.size)
         unlike = float(np.nanmedian(d)) if np.isfinite(d).sum() >= 3 else 0.0
     if unlike > 3 * BODY_SIZE_SIGMA:
         return np.inf
-    return gap / reach + 0.5 * wait - SHARED_BONUS * min(shared, 3) + 0.25 * unlike / BODY_SIZE_SIGMA
+    return gap / reach + 0.5 * wait + turned - SHARED_BONUS * min(shared, 3) + 0.25 * unlike / BODY_SIZE_SIGMA
 
 
 def _link(stretches: list[_Stretch], chosen: Ints, fps: float, overlap: int) -> Ints:
@@ -164,8 +187,8 @@ def _link(stretches: list[_Stretch], chosen: Ints, fps: float, overlap: int) -> 
     _, C, T = chosen.shape
     stretches = sorted(stretches, key=lambda g: g.span)
     starts = np.array([g.span[0] for g in stretches], np.int64)
-    first = np.array([_middle(g.begin.joints[None])[0][0] for g in stretches]).reshape(-1, 3)
-    last = np.array([_middle(g.end.joints[None])[0][0] for g in stretches]).reshape(-1, 3)
+    first = np.array([middle(g.begin.joints[None])[0][0] for g in stretches]).reshape(-1, 3)
+    last = np.array([middle(g.end.joints[None])[0][0] for g in stretches]).reshape(-1, 3)
     rows, columns, costs = [], [], []
     for i, p in enumerate(stretches):
         a, b = np.searchsorted(starts, [p.span[1] + 1 - overlap, p.span[1] + max(1, round(fps)) + 1])
@@ -236,12 +259,12 @@ def relink(points: Floats, people: Ints, bones: Ints, fps: float) -> Ints:
     for row, x in enumerate(points):
         body = np.flatnonzero(np.isfinite(x[..., 0]).sum(-1) >= 3)
         lost = body[1:][np.diff(body) > most]
-        cuts = sorted({int(t) for t in lost} | {int(t) for t in _jumps(x, fps)})
+        cuts = sorted({int(t) for t in lost} | {int(t) for t in _jumps(x, fps)} | {int(t) for t in _turns(x, fps)})
         for u0, u1 in zip([0, *cuts], [*cuts, len(x)], strict=True):
             one = _stretch(points, people, row, u0, u1, fps, reach)
             if one is not None:
                 length = np.linalg.norm(x[u0:u1, bones[:, 0]] - x[u0:u1, bones[:, 1]], axis=-1)
-                stretches.append(replace(one, size=_bone_sizes(length)))
+                stretches.append(replace(one, size=bone_sizes(length)))
     return _link(stretches, people, fps, most)
 
 
@@ -258,22 +281,7 @@ def _cheapest(rows: Ints, columns: Ints, costs: Floats, count: int) -> dict[int,
     return {int(a): int(b) for a, b in zip(*match, strict=True) if a < n and b < n}
 
 
-class _Fragment:
-    """Part of a person's time in view: when, where at its ends, and how large the body is."""
-
-    def __init__(self, members: list[int], points: Floats, seen: NDArray[np.bool_], length: Floats) -> None:
-        self.members = members
-        here = seen[members]  # (F, T)
-        self.time = np.flatnonzero(here.any(0))
-        owner = np.asarray(members)[here.argmax(0)]
-        self.owner = owner
-        self.begin = _middle_of(points, owner, self.time[:5])
-        self.end = _middle_of(points, owner, self.time[-5:])
-        d = length[owner[self.time], self.time]
-        self.size = _bone_sizes(d)
-
-
-def _bone_sizes(length: Floats) -> Floats:
+def bone_sizes(length: Floats) -> Floats:
     """(B,) log of the median lengths (F, B), NaN where there are fewer than eight."""
     known = np.isfinite(length).sum(0) >= 8
     out = np.full(length.shape[1], np.nan)
@@ -282,128 +290,17 @@ def _bone_sizes(length: Floats) -> Floats:
     return out
 
 
-def _middle_of(points: Floats, owner: Ints, frames: Ints) -> Floats:
-    return _middle(np.swapaxes(points[owner[frames], frames], 0, 1))[0]  # over the frames
-
-
-def _unlike(a: _Fragment, b: _Fragment) -> float:
-    """Median difference of the bones, relative; a middling value where it cannot be told."""
-    d = np.abs(a.size - b.size)
-    return float(np.nanmedian(d)) if np.isfinite(d).sum() >= 3 else BODY_SIZE_SIGMA
-
-
-def _apart(a: Floats, b: Floats) -> float:
-    d = b - a
-    d = d[np.isfinite(d).all(-1)]
-    return float(np.linalg.norm(np.median(d, axis=0))) if len(d) >= 2 else np.nan
-
-
-def _stitch_cost(a: _Fragment, b: _Fragment, points: Floats, carrier: Ints, fps: float, max_gap_s: float) -> float:
-    """Of b being the same person as a, where b begins after a; infinite where it cannot be."""
-    if b.time[0] < a.time[0] or not len(a.time) or not len(b.time):
-        return np.inf
-    unlike = _unlike(a, b)
-    if unlike > 2.5 * BODY_SIZE_SIGMA and min(len(a.time), len(b.time)) > 15:
-        return np.inf
-    common = np.intersect1d(a.time, b.time)
-    if len(common):
-        some = common[np.unique(np.linspace(0, len(common) - 1, 40).astype(int))]
-        step, n = _middle(points[b.owner[some], some] - points[a.owner[some], some])
-        gaps = np.linalg.norm(step[n >= 2], axis=-1)
-        gap = float(np.median(gaps)) if len(gaps) else np.inf
-        if gap < SAME_PLACE_M:  # at the same place at the same time
-            return gap / SAME_PLACE_M - 2.0
-        if len(common) > OVERLAP_S * fps:
-            return np.inf
-    wait = max(float(b.time[0] - a.time[-1]) / fps, 0.0)
-    last = carrier[a.owner[a.time[-3:]], :, a.time[-3:]].max(0)  # (C,)
-    first = carrier[b.owner[b.time[:3]], :, b.time[:3]].max(0)
-    carried = int(np.sum((last == first) & (last >= 0)))
-    if wait > max_gap_s and not carried:
-        return np.inf
-    gap = _apart(a.end, b.begin)
-    gap = 1.0 if np.isnan(gap) else gap
-    reach = 0.5 + 3.0 * wait
-    if gap > reach:
-        return np.inf
-    away = min(wait / max(max_gap_s, 1e-6), 1.0)
-    return gap / reach + away + unlike / BODY_SIZE_SIGMA - CARRIED_BONUS * min(carried, 2)
-
-
-def stitch(carrier: Ints, points: Floats, bones: Ints, fps: float, max_gap_s: float, most: int) -> list[list[int]]:
-    """Which fragments are one person: those in one place at one time, those that follow each other closely, and then,
-    while there are too many people, those of one size.
-
-    Args:
-        carrier: (P, C, T) piece of a track, not interrupted by a meeting with another one, that shows the fragment in
-            each camera; -1 where none. A piece that goes on in one camera while the others lose somebody carries the
-            identity.
-        points: (P, T, J, 3) m.
-        bones: (B, 2) joints.
-        fps: frames per second.
-        max_gap_s: longest gap; fragments further apart are joined by body size alone, and only while there are more
-            than ``most`` people and no other could be meant.
-        most: people wanted at most.
-
-    Returns:
-        Groups of fragments.
-    """
-    seen = np.isfinite(points[..., 0]).sum(-1) >= 3  # (P, T)
-    length = np.linalg.norm(points[:, :, bones[:, 0]] - points[:, :, bones[:, 1]], axis=-1)  # (P, T, B)
-    parts = [_Fragment([p], points, seen, length) for p in range(len(points)) if seen[p].any()]
-    N = len(parts)
-    cost = np.full((N, N), np.inf)
-    alive = np.ones(N, bool)
-
-    def update(i: int) -> None:
-        for j in range(N):
-            if j != i and alive[j]:
-                cost[i, j] = _stitch_cost(parts[i], parts[j], points, carrier, fps, max_gap_s)
-                cost[j, i] = _stitch_cost(parts[j], parts[i], points, carrier, fps, max_gap_s)
-
-    def join(i: int, j: int) -> None:
-        parts[i] = _Fragment(parts[i].members + parts[j].members, points, seen, length)
-        alive[j] = False
-        cost[j] = cost[:, j] = np.inf
-        update(i)
-
-    for i in range(N):
-        for j in range(N):
-            if i != j:
-                cost[i, j] = _stitch_cost(parts[i], parts[j], points, carrier, fps, max_gap_s)
-    while N and cost.min() < STITCH_COST:
-        k = int(np.argmin(cost))
-        join(k // N, k % N)
-    while alive.sum() > most:  # the same person after a long absence
-        like = np.full((N, N), np.inf)
-        for i in np.flatnonzero(alive).tolist():
-            for j in np.flatnonzero(alive).tolist():
-                a, b = parts[i], parts[j]
-                if i < j and min(len(a.time), len(b.time)) > 15 and not len(np.intersect1d(a.time, b.time)):
-                    like[i, j] = like[j, i] = _unlike(a, b)
-        if not np.isfinite(like).any():
-            break
-        k = int(np.argmin(like))
-        i, j = k // N, k % N
-        least = like[i, j]
-        like[i, j] = like[j, i] = np.inf
-        if least > 0.5 * BODY_SIZE_SIGMA or min(like[i].min(), like[j].min()) < max(2 * least, BODY_SIZE_SIGMA):
-            break
-        join(i, j)
-    return [parts[i].members for i in np.flatnonzero(alive)]
-
-
 def bridged(points: Floats, fps: float) -> Floats:
     """(T, J, 3) without jumps, short gaps filled in a straight line."""
     T, J = points.shape[:2]
     out = points.copy()
-    centre, n = _middle(out)
+    centre, n = middle(out)
     centre[n < 3] = np.nan
     k = max(1, round(0.25 * fps))
     around = np.lib.stride_tricks.sliding_window_view(
         np.pad(centre, ((k, k), (0, 0)), constant_values=np.nan), 2 * k + 1, 0
     )
-    usual, count = _middle(np.swapaxes(around, 1, 2))
+    usual, count = middle(np.swapaxes(around, 1, 2))
     with np.errstate(invalid="ignore"):
         out[(count >= 3) & (np.linalg.norm(centre - usual, axis=-1) > 0.4)] = np.nan
     most = max(1, round(BRIDGE_S * fps))

@@ -20,7 +20,7 @@ from ..skeletons import H36M17
 from ..types import Rig
 from .types import PeopleTracks
 
-__all__ = ["Slots", "close_frames", "pack", "pieces"]
+__all__ = ["Slots", "close_frames", "match_cameras", "pack", "pieces"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -53,6 +53,23 @@ class Slots:
     focal: float
     joints: list[int]
     bones: Floats | None = None
+
+
+def match_cameras(tracks: PeopleTracks, rig: Rig) -> Rig:
+    """The cameras of the tracks, in their order: by name, or by position where no name fits.
+
+    Raises:
+        InputError: a camera of the tracks is not in the rig.
+    """
+    names = tracks.camera_names
+    if not isinstance(rig, Rig):
+        raise InputError(f"The cameras must be a Rig, got {type(rig).__name__}.")
+    if all(n in rig.names for n in names):
+        return rig.subset(names)
+    if len(rig) == len(names) and not any(n in rig.names for n in names):
+        return Rig(tuple(c.replace(name=n) for c, n in zip(rig, names, strict=True)))
+    missing = [n for n in names if n not in rig.names]
+    raise InputError(f"No camera for {', '.join(missing)}.", f"The rig has {', '.join(rig.names)}.")
 
 
 def pack(

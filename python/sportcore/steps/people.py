@@ -19,6 +19,7 @@ from . import geometry
 
 if TYPE_CHECKING:
     from ..people import PeopleAssociation, PeopleDetections, PeopleOptions, PeopleTracks
+    from ..people.lateness import Lateness
     from ..sync import SyncOptions
 
 __all__ = ["align_people", "associate_step", "detect_everybody", "load_people_file", "merge_labels"]
@@ -173,15 +174,78 @@ def _aligned(
 
     if options.offsets == "none" or not isinstance(options.offsets, str) or options.method not in ("auto", "motion"):
         return align()
-    heard = None
-    if options.method == "auto" and len(videos) == len(loaded):
+    seen = _seen_lateness(loaded, rates, options, intrinsics, progress)
+    sure = all(not v.reason for v in seen)
+    if not sure and options.method == "auto" and len(videos) == len(loaded):
         try:
-            heard = align(method="audio")
+            return align(method="audio")
         except (InputError, MissingExtraError):
-            heard = None
-    if heard is not None:
-        return heard
-    return align(method="none")
+            pass
+    fps = float(np.median(list(rates.values())))
+    words = [_lateness_words(v, fps) for v in seen[1:]]
+    if not sure and options.method == "motion":
+        raise InputError(f'method = "motion" does not show how late every camera looks: {"; ".join(words)}.', _BY_HAND)
+    keypoints, report = align(offsets={v.name: (v.frames or 0) / fps for v in seen})
+    report["options"]["offsets"] = "auto"
+    report["notes"] = [n for n in report["notes"] if not n.startswith("Offsets were applied")]
+    for v, row, said in zip(seen, report["cameras"], ["", *words], strict=True):
+        row |= {"source": "none" if v.reason else "motion", "reason": v.reason, "offset_sigma_s": 0.5 / fps}
+        row["confidence"] = 0.0 if v.reason else float(np.clip(1 - v.second / max(v.share, 1e-9), 0, 1))
+        if v.reason:
+            row |= {"offset_s": None, "offset_sigma_s": None}
+            worse = v.share > 1.5 * max(v.at_zero, 1e-9)
+            report["sure"] &= not worse
+            report["warnings" if worse else "notes"].append(
+                f"{said}; left as it is. {_BY_HAND if worse else ''}".strip()
+            )
+        elif said:
+            report["warnings" if v.frames else "notes"].append(f"{said}.")
+    return keypoints, report
+
+
+_BY_HAND = (
+    'Give the lateness by hand (offsets = { cam02 = 0.120 } under [sync]), or leave it as it is: method = "none".'
+)
+
+
+def _lateness_words(v: Lateness, fps: float) -> str:
+    fits = f"{100 * v.share:.0f} % of the tracks fit, {100 * v.second:.0f} % at the best other moment"
+    if v.reason:
+        return f"{v.name}: how late it looks could not be told from the people in view ({v.reason}: {fits})"
+    if not v.frames:
+        return f"{v.name}: begins together with the first camera ({fits}); nothing to correct"
+    way = f"{abs(v.frames)} frames {'later' if v.frames > 0 else 'earlier'} than the first camera"
+    return f"{v.name} looks {abs(v.frames) / fps:.2f} s or {way} ({fits}); this was corrected"
+
+
+def _seen_lateness(
+    loaded: Mapping[str, PeopleDetections],
+    rates: Mapping[str, float],
+    options: SyncOptions,
+    intrinsics: Rig,
+    progress: Progress | None,
+) -> tuple[Lateness, ...]:
+    """Lateness of every camera from the people in view, in whole frames."""
+    from ..people import PeopleTracks, track_people
+    from ..people.lateness import people_lateness
+
+    fps = float(np.median(list(rates.values())))
+    rows = [np.round((d.times_s - d.times_s[0]) * fps).astype(int) for d in loaded.values()]
+    T = max(int(r[-1]) for r in rows) + 1
+    xys, scores = [], []
+    for d, row in zip(loaded.values(), rows, strict=True):
+        xy, score = track_people(d.frames())
+        xys.append([np.full((T, *x.shape[1:]), np.nan) for x in xy])
+        scores.append([np.zeros((T, s.shape[1])) for s in score])
+        for x, s, wide, wide_s in zip(xy, score, xys[-1], scores[-1], strict=True):
+            wide[row], wide_s[row] = x, s
+    first = next(iter(loaded.values()))
+    tracks = PeopleTracks(
+        xys, scores, first.skeleton, tuple(loaded), fps, np.array([d.image_size for d in loaded.values()])
+    )
+    return people_lateness(
+        tracks, intrinsics.subset(tuple(loaded)), reach_s=2 * options.max_offset_s, progress=progress
+    )
 
 
 # ---- who is who, and the cameras -------------------------------------------------------------------------------------
