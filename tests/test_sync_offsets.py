@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.interpolate import CubicSpline
 
 import sportcore as sc
-from sportcore._sync_curves import make_curves
-from sportcore._sync_epipolar import Clock, View, fit_pair, start_pose
+from sportcore import _core
+from sportcore._sync_curves import CurveReader, make_curves
+from sportcore._sync_epipolar import Clock, View, _linearise, fit_pair, start_pose
 from sportcore._sync_graph import Pair, Trial, decide
 from sportcore._sync_solve import solve_clocks
 from sportcore.cli import EXIT_ERROR, EXIT_OK, EXIT_UNUSABLE, main
@@ -138,6 +140,65 @@ def test_sides_of_the_fit_agree_with_finite_differences():
     true_R = rig.R[1] @ rig.R[0].T
     angle = np.degrees(np.arccos((np.trace(fit.R @ true_R.T) - 1) / 2))
     assert angle < 1.0
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000))
+def test_derivatives_of_the_sampson_distance(seed):
+    rng = np.random.default_rng(seed)
+    R, t = np.asarray(_core.so3_exp(rng.normal(size=3))), rng.normal(size=3)
+    t /= np.linalg.norm(t)
+    x1, x2, d1, d2 = (0.4 * rng.normal(size=(20, 2)) for _ in range(4))
+    when = rng.normal(size=20)
+
+    def linearise(p=None):
+        if p is None:
+            return _linearise(R, t, x1, x2, d1, d2, when, 900.0, 1400.0, 7)
+        late = (p[5] + p[6] * when)[:, None]
+        turned, moved = np.asarray(_core.so3_exp(p[:3])) @ R, t + p[3:5] @ basis
+        return _linearise(turned, moved, x1 + late * d1, x2 + late * d2, d1, d2, when, 900.0, 1400.0, 7)
+
+    r, J, basis = linearise()
+    for k in range(7):
+        step = 1e-6 * np.eye(7)[k]
+        numeric = (linearise(step)[0] - linearise(-step)[0]) / 2e-6
+        np.testing.assert_allclose(J[:, k], numeric, rtol=1e-5, atol=1e-4 * np.abs(r).max())
+
+
+def test_splines_of_all_joints_are_those_of_each_alone():
+    rng = np.random.default_rng(4)
+    times = np.arange(90) / 30 + rng.uniform(-0.005, 0.005, 90)
+    x = np.cumsum(rng.normal(size=(90, 5, 2)), 0)
+    x[rng.random((90, 5)) < 0.2] = np.nan
+    x[:, 3] = np.nan  # never seen
+    x[4:, 4] = np.nan  # too short or just long enough
+    seen = np.isfinite(x[..., 0])
+    curves = make_curves("cam", x, times, None, (1000, 800), max_gap_s=0.07)
+    middle = np.array([499.5, 399.5])
+    at = np.sort(rng.uniform(times[0] - 0.1, times[-1] + 0.1, 400))
+    point, _, _ = CurveReader([curves]).at(np.zeros(400, int), at)
+    for j in range(5):
+        k = np.flatnonzero(seen[:, j])
+        if len(k) < 4:
+            assert np.isnan(point[:, j]).all()
+            continue
+        spline = CubicSpline(times[k], x[k, j])
+        after = np.clip(np.searchsorted(times[k], at), 1, len(k) - 1)
+        near = (at > times[k[0]]) & (at < times[k[-1]]) & (times[k][after] - times[k][after - 1] <= 0.07)
+        got = point[:, j] * curves.focal_px + middle
+        shown = np.isfinite(got[:, 0])
+        assert not shown[~near].any() and shown[near].mean() > 0.9  # a stored step across a knot into a gap is left out
+        np.testing.assert_allclose(got[shown], spline(at[shown]), atol=2e-2 * np.nanstd(x[:, j]))
+
+
+def test_a_fifth_of_everything_wrong_is_still_told_apart():
+    """At 12.5 Hz: 20 % outliers, 20 % missing, 20 % of the frames with the sides exchanged."""
+    late = np.array([0.0, 1.3, -0.7, 0.4])
+    tracks, rig = recordings(late, seed=5, outliers=0.2, missing=0.2, swaps=0.2)
+    report = motion_offsets(tracks, "h36m17", intrinsics=rig)
+    error = report.offsets_s - late
+    assert report.sure and np.abs(error).max() * 12.5 < 0.15
+    assert (np.abs(error[1:]) < 4 * report.sigmas_s[1:]).all()
 
 
 @settings(max_examples=50, deadline=None)

@@ -300,26 +300,38 @@ def _cross(a: Floats, b: Floats) -> Floats:
 def _linearise(
     R: Floats, t: Floats, x1: Floats, x2: Floats, d1: Floats, d2: Floats, when: Floats, f1: float, f2: float, n: int
 ) -> tuple[Floats, Floats, Floats]:
-    """Sampson distances (N,) px, Jacobian (N, n) by rotation, baseline, shift (and rate), and the basis (2, 3)."""
+    """Sampson distances (N,) px, Jacobian (N, n) by rotation, baseline, shift (and rate), and the basis (2, 3).
+
+    The derivative is that of the whole quotient. What the numerator alone leaves out pulls along the ridge of rotation
+    against baseline as soon as many residuals are large, and away from the minimum.
+    """
     y = R[:, :2] @ x1.T + R[:, 2:]  # R x1
     h2 = np.concatenate([x2.T, np.ones((1, len(x2)))])
-    line2 = _cross(t[:, None] * np.ones(len(x1)), y)  # E x1
-    back = _cross(h2, t[:, None] * np.ones(len(x1)))  # x2 x t; E' x2 = R' (x2 x t)
+    ts = t[:, None] * np.ones(len(x1))
+    line2 = _cross(ts, y)  # E x1
+    back = _cross(h2, ts)  # x2 x t; E' x2 = R' (x2 x t)
     line1 = R[:, :2].T @ back
     below = np.sqrt((line1**2).sum(0) / f1**2 + (line2[:2] ** 2).sum(0) / f2**2)
     below = np.maximum(below, 1e-12)
+    r = (h2 * line2).sum(0) / below
     axis = np.eye(3)[int(np.argmin(np.abs(t)))]
     e1 = np.cross(t, axis)
     e1 /= np.linalg.norm(e1)
     basis = np.stack([e1, np.cross(t, e1)])
+    # d(r) below = d(numerator) - pull * below d(below), and below d(below) = g2 . d(E x1) + g1 . d(x2 x t) before pull
+    pull = r / below
+    g1 = pull * (R[:, :2] @ (line1 / f1**2))
+    g2 = pull * np.concatenate([line2[:2] / f2**2, np.zeros((1, len(x1)))])
+    by_y = back - _cross(g2, ts)
+    by_h2 = line2 - _cross(ts, g1)
     J = np.empty((n, len(x1)))
-    J[:3] = _cross(y, back)  # x2 . (t x (w x y)) = w . (y x (x2 x t))
-    J[3:5] = basis @ _cross(y, h2)  # x2 . (dt x y) = dt . (y x x2)
-    J[5] = (d2.T * line2[:2]).sum(0) + (d1.T * line1).sum(0)
+    J[:3] = _cross(y, by_y) - _cross(g1, back)  # y -> y + w x y; back turns the other way under R'
+    J[3:5] = basis @ (_cross(y, h2 - g2) - _cross(g1, h2))
+    J[5] = (d2.T * by_h2[:2]).sum(0) + (d1.T * (R[:, :2].T @ by_y)).sum(0)
     if n > 6:
         J[6] = J[5] * when
     J /= below
-    return (h2 * line2).sum(0) / below, J.T, basis
+    return r, J.T, basis
 
 
 def _middle(values: Floats, weight: Floats) -> float:

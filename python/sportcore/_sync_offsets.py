@@ -17,6 +17,7 @@ from sportcore.skeletons import Skeleton
 
 Floats = NDArray[np.float64]
 _SMOOTH_S = 0.025
+_CLIP = 0.7  # robust standard deviations: nearly the sign alone, so that a fifth of wild samples does little
 
 
 def motion_signals(xy: Floats, times: Floats, grid: Floats, skeleton: Skeleton, max_gap_s: float) -> Floats:
@@ -40,7 +41,7 @@ def motion_signals(xy: Floats, times: Floats, grid: Floats, skeleton: Skeleton, 
     centre = nan_median(out)[:, None]
     spread = 1.4826 * nan_median(np.abs(out - centre))[:, None]
     with np.errstate(invalid="ignore", divide="ignore"):
-        scaled = np.clip((out - centre) / np.where(spread > 0, spread, np.nan), -4, 4)
+        scaled = np.clip((out - centre) / np.where(spread > 0, spread, np.nan), -_CLIP, _CLIP)
     # A channel that barely moves is noise; it keeps its small weight.
     weight = np.nan_to_num(spread) / max(float(np.nanmax(spread, initial=0.0)), 1e-12)
     return np.asarray(scaled * weight)
