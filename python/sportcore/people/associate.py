@@ -334,8 +334,8 @@ class _Work:
 
     def stitched(self, people: Ints, points: Floats) -> Ints:
         """People (P, C, T) whose fragments are put together."""
-        o = self.options
-        groups = stitch(self.carriers(people), points, self.bones, self.tracks.fps, o.max_gap_s, self.most)
+        gap_s = self.options.max_gap_s
+        groups = stitch(self.carriers(people), points, self.bones, self.tracks.fps, gap_s, self.most)
         return np.stack([joined(people[g]) for g in groups]) if groups else people[:0]
 
     def carriers(self, people: Ints) -> Ints:

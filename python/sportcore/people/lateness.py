@@ -18,14 +18,15 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from ..cameras.anthropometry import calibration_joints
-from ..errors import InputError
+from ..errors import DegenerateError, InputError
 from ..types import Rig
+from .associate import associate_people
 from .groups import window_edges
 from .pairs import find_pair_pose
 from .slots import Slots, pack
 from .types import PeopleTracks
 
-__all__ = ["Lateness", "people_lateness"]
+__all__ = ["Lateness", "finer_lateness", "people_lateness"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -48,7 +49,7 @@ class Lateness:
         frames: whole frames; None where not known.
         share: of what the camera's tracks could share with the others', the part that fits at that moment.
         second: the same at the best other moment.
-        at_zero: the same when nothing is shifted.
+        at_zero: the same when no camera is shifted.
         reason: why it is not known; empty otherwise.
     """
 
@@ -146,6 +147,32 @@ def people_lateness(
     return _choose(tracks.camera_names, pairs, reach)
 
 
+def finer_lateness(tracks: PeopleTracks, times_s: Floats, rig: Rig) -> tuple[Floats, Floats]:
+    """What is left of the lateness, below a frame or two, from the person seen most.
+
+    Args:
+        tracks: on the rows of a common time base, all cameras within two frames of each other.
+        times_s: (C, T) time of each row in each camera, as far as it is known.
+        rig: lenses.
+
+    Returns:
+        (C,) seconds that each camera looks later than its times say, and their standard deviations; NaN where the
+        person does not tell.
+    """
+    from ..cameras import CalibrateOptions
+    from ..sync import refine_offsets_epipolar
+    from .types import PeopleOptions
+
+    none = np.full(tracks.n_cameras, np.nan)
+    try:
+        found = associate_people(tracks, rig, PeopleOptions(calibrate=CalibrateOptions(force=True), max_people=1))
+        person = found.keypoints[0].replace(times=times_s)
+        report = refine_offsets_epipolar(person, [0.0] * tracks.n_cameras, rig)
+    except (DegenerateError, InputError):
+        return none, none
+    return report.offsets_s, report.sigmas_s
+
+
 def _choose(names: Sequence[str], pairs: Sequence[_Pair], reach: int) -> tuple[Lateness, ...]:
     """The lateness of all cameras that explains most in all pairs together.
 
@@ -170,14 +197,17 @@ def _choose(names: Sequence[str], pairs: Sequence[_Pair], reach: int) -> tuple[L
                 out |= {lag[other] + sign * k for k in p.best(3)}
         return {k for k in out if abs(k) <= reach}
 
-    for more in ((), (-2, -1, 1, 2), (-1, 1)):
+    steps: tuple[tuple[int, ...], ...] = ((), (-2, -1, 1, 2), (-1, 1))
+    for more in steps:
         for c in range(1, len(names)):
-            near = [lag[c] + k for k in more if abs(lag[c] + k) <= reach]
-            lag[c] = max((total(c, k), -abs(k), k) for k in (near + [lag[c]] if more else proposals(c)))[2]
+            near = {lag[c], *(lag[c] + k for k in more if abs(lag[c] + k) <= reach)} if more else proposals(c)
+            ordered = sorted(near, key=abs)
+            lag[c] = ordered[int(np.argmax([total(c, k) for k in ordered]))]
     out = [Lateness(names[0], 0, 1.0, 0.0, 1.0)]
     for c, name in enumerate(names[1:], 1):
         n = len(names) - 1
-        share, zero = total(c, lag[c]) / n, total(c, 0) / n
+        share = total(c, lag[c]) / n
+        zero = sum(p.share(0) for p in pairs if c in (p.a, p.b)) / n
         second = max((total(c, k) for k in proposals(c) if abs(k - lag[c]) > NEAR), default=0.0) / n
         reason = ""
         if share < MIN_SHARE:
@@ -217,7 +247,7 @@ def _activity(slots: Slots, fps: float) -> Floats:
 
 def _peaks(a: Floats, b: Floats, reach: int) -> list[int]:
     """Lags of b against a with the highest correlation, the best first."""
-    lags = np.arange(-reach, reach + 1)
+    lags = list(range(-reach, reach + 1))
     T = len(a)
     value = np.empty(len(lags))
     for i, lag in enumerate(lags):
@@ -225,9 +255,9 @@ def _peaks(a: Floats, b: Floats, reach: int) -> list[int]:
         norm = np.sqrt((x**2).sum() * (y**2).sum())
         value[i] = float((x * y).sum() / norm) if norm > 0 else 0.0
     out: list[int] = []
-    for lag in (int(lags[i]) for i in np.argsort(-value)):
-        if all(abs(lag - k) > 2 for k in out):
-            out.append(lag)
+    for at in (lags[int(i)] for i in np.argsort(-value)):
+        if all(abs(at - k) > 2 for k in out):
+            out.append(at)
         if len(out) == CANDIDATES:
             break
     return out

@@ -43,6 +43,8 @@ def finish_people(road: PeopleRoad, until: str) -> RunResult:
     people = dict(cameras.info["people"])
     file = write_rig(geometry.load_rig(cameras.folder), out / "Calib.toml") or out / "Calib.toml"
     usable, verdict = _verdict(cameras.info, None)
+    together, when = sync_verdict(road.sync().info["report"])
+    usable, verdict = usable and together, verdict if together else when
     if until in ("clean", "calibrate"):
         files = {"cameras": Path(file)}
         for person in road.walk("clean") if until == "clean" else ():
@@ -55,6 +57,8 @@ def finish_people(road: PeopleRoad, until: str) -> RunResult:
     }
     numbers = {p.number: _numbers(p, p.rounds[0], p.rounds, comparisons[p.number]) for p in persons}
     rows, usable, verdict = _judge(people, persons, numbers, cameras)
+    if not together:
+        usable, verdict = False, when
     people["people"] = rows
     first = numbers[persons[0].number]
     summary = to_jsonable({

@@ -158,6 +158,7 @@ def _aligned(
     """Frame numbers of the cameras, as the pelvis of a stand-in, on one time base, and what was done."""
     import dataclasses
 
+    from ..people.lateness import MIN_SHARE
     from ..sync import CameraTrack, align_cameras
 
     tracks = []
@@ -185,15 +186,25 @@ def _aligned(
     words = [_lateness_words(v, fps) for v in seen[1:]]
     if not sure and options.method == "motion":
         raise InputError(f'method = "motion" does not show how late every camera looks: {"; ".join(words)}.', _BY_HAND)
-    keypoints, report = align(offsets={v.name: (v.frames or 0) / fps for v in seen})
+    late = {v.name: (v.frames or 0) / fps for v in seen}
+    sigma = dict.fromkeys(late, 0.5 / fps)
+    if sure:
+        keypoints, _ = align(offsets=late)
+        fine, within = _finer(loaded, keypoints, intrinsics)
+        for name, more, s in zip(late, fine, within, strict=True):
+            if np.isfinite(more) and abs(more) < 2.5 / fps and s < 0.5 / fps:
+                late[name], sigma[name] = late[name] + float(more), float(s)
+    least = 0.5 / fps if sure else 1.5 / fps  # whole frames alone may be one off
+    keypoints, report = align(offsets={n: v if abs(v) > least else 0.0 for n, v in late.items()})
     report["options"]["offsets"] = "auto"
     report["notes"] = [n for n in report["notes"] if not n.startswith("Offsets were applied")]
     for v, row, said in zip(seen, report["cameras"], ["", *words], strict=True):
-        row |= {"source": "none" if v.reason else "motion", "reason": v.reason, "offset_sigma_s": 0.5 / fps}
+        row |= {"source": "none" if v.reason else "motion", "reason": v.reason}
+        row |= {"offset_s": late[v.name], "offset_sigma_s": sigma[v.name]}
         row["confidence"] = 0.0 if v.reason else float(np.clip(1 - v.second / max(v.share, 1e-9), 0, 1))
         if v.reason:
             row |= {"offset_s": None, "offset_sigma_s": None}
-            worse = v.share > 1.5 * max(v.at_zero, 1e-9)
+            worse = v.at_zero < max(FITS_AS_WELL * max(v.share, v.second), MIN_SHARE)
             report["sure"] &= not worse
             report["warnings" if worse else "notes"].append(
                 f"{said}; left as it is. {_BY_HAND if worse else ''}".strip()
@@ -203,6 +214,8 @@ def _aligned(
     return keypoints, report
 
 
+# A camera whose lateness is not known is left as it is without doubt when that explains this part of the best.
+FITS_AS_WELL = 0.9
 _BY_HAND = (
     'Give the lateness by hand (offsets = { cam02 = 0.120 } under [sync]), or leave it as it is: method = "none".'
 )
@@ -216,6 +229,16 @@ def _lateness_words(v: Lateness, fps: float) -> str:
         return f"{v.name}: begins together with the first camera ({fits}); nothing to correct"
     way = f"{abs(v.frames)} frames {'later' if v.frames > 0 else 'earlier'} than the first camera"
     return f"{v.name} looks {abs(v.frames) / fps:.2f} s or {way} ({fits}); this was corrected"
+
+
+def _finer(loaded: Mapping[str, PeopleDetections], rows: Keypoints2D, intrinsics: Rig) -> tuple[np.ndarray, np.ndarray]:
+    """What is left of the lateness when the cameras are on common rows: (C,) seconds and deviations, NaN unknown."""
+    from ..people.lateness import MOST_FRAMES, finer_lateness
+
+    frame = np.where(np.isfinite(rows.xy[:, :MOST_FRAMES, 0, 0]), np.nan_to_num(rows.xy[:, :MOST_FRAMES, 0, 0]), -1)
+    assert rows.times is not None and rows.fps is not None
+    tracks = _tracks_on_rows(loaded, np.round(frame).astype(np.int64), rows.fps)
+    return finer_lateness(tracks, rows.times[:, :MOST_FRAMES], intrinsics.subset(tuple(loaded)))
 
 
 def _seen_lateness(
@@ -253,22 +276,26 @@ def _seen_lateness(
 
 def people_tracks(found: Mapping[str, StageResult], sync: StageResult) -> PeopleTracks:
     """Tracks of everybody in all cameras on the rows of the common time base."""
-    from ..people import PeopleDetections, PeopleTracks, track_people
+    from ..people import PeopleDetections
 
     rows = load_npz(sync.file("rows.npz"), required=("frame", "fps"))
+    loaded = {n: PeopleDetections.load(r.file("people.npz")) for n, r in found.items()}
+    return _tracks_on_rows(loaded, rows["frame"], float(rows["fps"]))
+
+
+def _tracks_on_rows(loaded: Mapping[str, PeopleDetections], frame: np.ndarray, fps: float) -> PeopleTracks:
+    from ..people import PeopleTracks, track_people
+
     xys: list[list[np.ndarray]] = []
     scores: list[list[np.ndarray]] = []
-    sizes, skeleton = [], None
-    for c, result in enumerate(found.values()):
-        d = PeopleDetections.load(result.file("people.npz"))
+    for d, row in zip(loaded.values(), frame, strict=True):
         xy, score = track_people(d.frames())
-        row, there = rows["frame"][c], rows["frame"][c] >= 0
+        there = row >= 0
         xys.append([np.where(there[:, None, None], x[row], np.nan) for x in xy])
         scores.append([np.where(there[:, None], s[row], 0.0) for s in score])
-        sizes.append(d.image_size)
-        skeleton = d.skeleton
-    assert skeleton is not None
-    return PeopleTracks(xys, scores, skeleton, tuple(found), float(rows["fps"]), np.array(sizes))
+    first = next(iter(loaded.values()))
+    sizes = np.array([d.image_size for d in loaded.values()])
+    return PeopleTracks(xys, scores, first.skeleton, tuple(loaded), fps, sizes)
 
 
 def associate_step(
