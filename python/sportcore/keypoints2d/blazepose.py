@@ -18,7 +18,7 @@ import numpy as np
 
 from sportcore.errors import InputError
 from sportcore.keypoints2d.detector import Collector, Detections, Progress, spans
-from sportcore.keypoints2d.landmarks import CROP_SIZE, LandmarkNet, Landmarks
+from sportcore.keypoints2d.landmarks import CROP_SIZE, N_JOINTS, LandmarkNet, Landmarks
 from sportcore.keypoints2d.person import Person, PersonDetector
 from sportcore.keypoints2d.regions import Region
 from sportcore.skeletons import BLAZEPOSE33
@@ -29,7 +29,6 @@ __all__ = ["BlazePose", "SELECT"]
 log = logging.getLogger(__name__)
 
 SELECT = ("largest", "best", "central")
-N_JOINTS = 33
 MIN_JOINTS = 4  # fewer believable joints in the image are not a person
 
 
@@ -166,7 +165,7 @@ class BlazePose:
         people: list[Person] | None = None
         if state.region is not None:
             found = self._look(image, state.region)
-            if found.presence < self._min_presence or _in_view(found, image.shape) < MIN_JOINTS:
+            if found.presence < self._min_presence or found.in_view(image.shape) < MIN_JOINTS:
                 found = None
             elif _jumped(state.region, found.next_region):
                 found, people = self._doubt(image, state, number, found)
@@ -352,13 +351,6 @@ def _jumped(before: Region, after: Region) -> bool:
 def _turn(angle: float) -> float:
     """The same angle in (-pi, pi]."""
     return math.atan2(math.sin(angle), math.cos(angle))
-
-
-def _in_view(found: Landmarks, shape: tuple[int, ...]) -> int:
-    """Joints that lie in the image and are believed in; a person who has walked out of the image has none."""
-    xy = found.xy[:N_JOINTS]
-    inside = (xy >= 0).all(axis=-1) & (xy[:, 0] <= shape[1] - 1) & (xy[:, 1] <= shape[0] - 1)
-    return int(np.sum(inside & ((found.visibility * found.inside)[:N_JOINTS] > 0.3)))
 
 
 def _quality(found: Landmarks) -> float:

@@ -19,7 +19,7 @@ from sportcore.io.atomic import load_npz, save_npz
 from sportcore.skeletons import Skeleton, get_skeleton
 from sportcore.videos import Frame
 
-__all__ = ["Collector", "Detections", "Detector", "Progress"]
+__all__ = ["Collector", "Detections", "Detector", "Progress", "believed", "known_length"]
 
 Progress = Callable[[int, int, str], None]
 """``progress(done, total, message)``; total is 0 when it is not known. An exception raised in it stops the work."""
@@ -188,6 +188,33 @@ class Detector(Protocol):
         ...
 
 
+def believed(
+    xy: np.ndarray, score: np.ndarray, image_size: tuple[int, int] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """What is kept of a network's joints: copies, NaN and score 0 where there is none.
+
+    Args:
+        xy: (..., J, 2) px.
+        score: (..., J); clipped to [0, 1].
+        image_size: (width, height) px; joints outside the image are missing. None keeps them.
+
+    Returns:
+        xy (..., J, 2) and score (..., J), float64.
+    """
+    out_xy = np.array(xy, dtype=float)
+    out_score = np.clip(np.nan_to_num(np.array(score, dtype=float)), 0, 1)
+    bad = ~np.isfinite(out_xy).all(axis=-1) | (out_score <= 0)
+    if image_size is not None:
+        bad |= (out_xy < -0.5).any(axis=-1) | (out_xy > np.asarray(image_size) - 0.5).any(axis=-1)
+    out_xy[bad], out_score[bad] = np.nan, 0.0
+    return out_xy, out_score
+
+
+def known_length(frames: Iterable[Frame]) -> int:
+    """How many frames there will be, for the progress; 0 when that is not known."""
+    return len(frames) if isinstance(frames, Sized) else 0
+
+
 class Collector:
     """Gathers one frame after the other into :class:`Detections`; a backend's bookkeeping.
 
@@ -210,7 +237,7 @@ class Collector:
     ) -> None:
         self._skeleton, self._size, self._progress = skeleton, image_size, progress
         self._keep_outside = keep_outside
-        self._total = len(frames) if isinstance(frames, Sized) else 0
+        self._total = known_length(frames)
         self._rows: list[dict[str, Any]] = []
         self._people = 0
         self.warnings: list[str] = []
@@ -238,13 +265,9 @@ class Collector:
         j = self._skeleton.n_joints
         out_xy, out_score = np.full((j, 2), np.nan), np.zeros(j)
         if xy is not None:
-            out_xy = np.array(xy, dtype=float)
-            out_score = np.ones(j) if score is None else np.clip(np.nan_to_num(np.array(score, dtype=float)), 0, 1)
-            bad = ~np.isfinite(out_xy).all(axis=-1) | (out_score <= 0)
-            if not self._keep_outside:
-                high = np.asarray(self._size) - 0.5
-                bad |= (out_xy < -0.5).any(axis=-1) | (out_xy > high).any(axis=-1)
-            out_xy[bad], out_score[bad] = np.nan, 0.0
+            out_xy, out_score = believed(
+                xy, np.ones(j) if score is None else score, None if self._keep_outside else self._size
+            )
         if n_persons is not None:
             self._people = n_persons
         self._rows.append(

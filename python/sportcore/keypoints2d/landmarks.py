@@ -19,7 +19,7 @@ from sportcore.skeletons import BLAZEPOSE33
 __all__ = ["LandmarkNet", "Landmarks", "refine"]
 
 CROP_SIZE = 256
-N_LANDMARKS = 39
+N_LANDMARKS, N_JOINTS = 39, 33  # the points that are no joints say where the person is
 HEAT_SIZE = 64
 _MIRROR = np.concatenate([np.asarray(BLAZEPOSE33.flip_permutation), np.arange(33, N_LANDMARKS)])
 
@@ -50,6 +50,12 @@ class Landmarks:
     def next_region(self) -> Region:
         """Region of the same person that the landmarks themselves point to."""
         return Region.from_two_points(self.xy[33], self.xy[34])
+
+    def in_view(self, shape: tuple[int, ...]) -> int:
+        """Joints that lie in an image (height, width, ...) and are believed in; who has walked out has none."""
+        xy = self.xy[:N_JOINTS]
+        inside = (xy >= 0).all(axis=-1) & (xy[:, 0] <= shape[1] - 1) & (xy[:, 1] <= shape[0] - 1)
+        return int(np.sum(inside & ((self.visibility * self.inside)[:N_JOINTS] > 0.3)))
 
 
 class LandmarkNet:

@@ -9,7 +9,7 @@ at a whole crossing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ import numpy as np
 
 from ..errors import InputError
 from ..io.atomic import load_npz, save_npz
-from ..keypoints2d.landmarks import LandmarkNet, Landmarks
+from ..keypoints2d.detector import Progress, believed, known_length
+from ..keypoints2d.landmarks import N_JOINTS, LandmarkNet, Landmarks
 from ..keypoints2d.person import Person, PersonDetector, tiles
 from ..keypoints2d.regions import Region
 from ..skeletons import BLAZEPOSE33, Skeleton, get_skeleton
@@ -26,8 +27,6 @@ from ..videos import Frame, VideoReader
 
 __all__ = ["PeopleDetections", "detect_people"]
 
-Progress = Callable[[int, int, str], None]
-N_JOINTS = 33
 # Shoulders to ankles, wrists included: what tells two bodies apart.
 _BODY = np.array([11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28])
 
@@ -165,7 +164,7 @@ def detect_people(
     times: list[float] = []
     index: list[int] = []
     found: list[Landmarks] = []
-    total = len(frames) if isinstance(frames, Sized) else 0
+    total = known_length(frames)
     for number, frame in enumerate(frames):
         if number % stride:
             continue
@@ -175,14 +174,13 @@ def detect_people(
         times.append(frame.time_s)
         if progress is not None:
             progress(number + 1, total, "people")
-    xy = np.array([f.xy[:N_JOINTS] for f in found]).reshape(-1, N_JOINTS, 2)
-    score = np.clip(np.array([(f.visibility * f.inside)[:N_JOINTS] for f in found]).reshape(-1, N_JOINTS), 0, 1)
-    out = ((xy < -0.5) | (xy > np.asarray(image_size) - 0.5)).any(-1) | (score <= 0)
-    world = np.array([f.world_m[:N_JOINTS] for f in found]).reshape(-1, N_JOINTS, 3)
-    return PeopleDetections(
-        BLAZEPOSE33, (int(image_size[0]), int(image_size[1])), np.array(times), np.array(index, np.int64),
-        np.where(out[..., None], np.nan, xy), np.where(out, 0.0, score), world,
+    size = int(image_size[0]), int(image_size[1])
+    xy, score = believed(
+        np.array([f.xy[:N_JOINTS] for f in found]).reshape(-1, N_JOINTS, 2),
+        np.array([(f.visibility * f.inside)[:N_JOINTS] for f in found]).reshape(-1, N_JOINTS), size,
     )  # fmt: skip
+    world = np.array([f.world_m[:N_JOINTS] for f in found]).reshape(-1, N_JOINTS, 3)
+    return PeopleDetections(BLAZEPOSE33, size, np.array(times), np.array(index, np.int64), xy, score, world)
 
 
 class _Looker:
@@ -225,7 +223,7 @@ class _Looker:
         found: Landmarks | None = None
         for _ in range(rounds):
             found = self.net(image, region)
-            if found.presence < self.min_presence or _in_view(found, image.shape) < 4:
+            if found.presence < self.min_presence or found.in_view(image.shape) < 4:
                 return None
             region = found.next_region
         return found
@@ -240,9 +238,3 @@ def _same_body(a: Landmarks, b: Landmarks) -> bool:
     size = min(a.next_region.size, b.next_region.size)
     gap = np.linalg.norm(a.xy[_BODY] - b.xy[_BODY], axis=-1)
     return float(np.median(gap)) < 0.05 * size
-
-
-def _in_view(found: Landmarks, shape: tuple[int, ...]) -> int:
-    xy = found.xy[:N_JOINTS]
-    inside = (xy >= 0).all(-1) & (xy[:, 0] <= shape[1] - 1) & (xy[:, 1] <= shape[0] - 1)
-    return int(np.sum(inside & ((found.visibility * found.inside)[:N_JOINTS] > 0.3)))
