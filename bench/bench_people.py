@@ -2,6 +2,8 @@
 
     python bench/bench_people.py [--seeds 5] [--quick]
     python bench/bench_people.py --demo [FOLDER] [--model blazepose-heavy]    # Pose2Sim's multi-person recording
+    python bench/bench_people.py --minutes 4 [--people 3] [--seeds 7]         # long takes: do identities last?
+    python bench/bench_people.py --late [--seeds 3]                           # cameras that do not begin together
 
 Two to four athletes on concentric laps in both directions, one or two bystanders, 300 frames at 25 fps, 2 px noise
 (correlated over time), 5 % outliers, 10 % missing joints, joints and people hidden behind others, tracks broken (30 %)
@@ -138,6 +140,48 @@ def run(people: int, cameras: int, seed: int, own_tracker: bool = False) -> dict
     return out
 
 
+def long_takes(minutes: float, people: int, seeds: int) -> None:
+    """Takes of some minutes, four cameras, a bystander: how long does everybody keep their number?"""
+    frames = round(60 * minutes * FPS)
+    print("| seed | tracks, exchanges | right % | wrong % | missed % | rotation ° | centres % | undone | CPU s |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for seed in range(seeds):
+        s, rig = crowd(people, frames, FPS, seed, bystanders=1), ring_cameras(4, seed)
+        m = mixed_tracks(s, rig, seed)
+        tracks = PeopleTracks(m.xy, m.score, "h36m17", rig.names, FPS, np.array([c.image_size for c in rig]))
+        start = time.process_time()
+        a = associate_people(tracks, rig, PeopleOptions())
+        seconds = time.process_time() - start
+        v, (rotation, centre) = identity_shares(m.truth, a, people), camera_errors(a.rig, rig)
+        print(
+            f"| {seed} | {sum(map(len, m.xy))}, {m.exchanges} | {100 * v['right']:.2f} | {100 * v['wrong']:.3f} "
+            f"| {100 * v['missed']:.2f} | {rotation:.3f} | {centre:.3f} | {a.info.get('exchanges_undone', 0)} "
+            f"| {seconds:.0f} |", flush=True,
+        )  # fmt: skip
+
+
+def late_cameras(seeds: int) -> None:
+    """Twelve seconds, four cameras that begin up to two seconds apart: is the lateness found?"""
+    from sportcore.people.lateness import people_lateness
+
+    print("| people | seed | true, frames | found | CPU s |\n|---|---|---|---|---|")
+    for people in (2, 3, 4):
+        for seed in range(seeds):
+            s, rig = crowd(people, FRAMES + 100, FPS, seed, bystanders=1), ring_cameras(4, seed)
+            m = mixed_tracks(s, rig, seed)
+            late = np.array([0, *np.random.default_rng(seed).integers(-50, 51, 3)])
+            made = [track_people(m.frames(c)[50 + late[c] : 50 + late[c] + FRAMES]) for c in range(4)]
+            tracks = PeopleTracks(
+                [x for x, _ in made], [w for _, w in made], "h36m17", rig.names, FPS,
+                np.array([c.image_size for c in rig]),
+            )  # fmt: skip
+            start = time.process_time()
+            found = [r.frames for r in people_lateness(tracks, rig)]
+            seconds = time.process_time() - start
+            said = ", ".join("?" if f is None else str(f) for f in found[1:])
+            print(f"| {people} | {seed} | {', '.join(map(str, late[1:]))} | {said} | {seconds:.0f} |", flush=True)
+
+
 def demo(folder: Path, model: str) -> None:
     """The real recording: everybody is detected, tracked, associated; cameras against the reference."""
     names = tuple(f"cam{i:02d}" for i in range(1, 5))
@@ -187,8 +231,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="one small scene")
     parser.add_argument("--demo", nargs="?", const="", help="the real recording; folder, or the one in the cache")
     parser.add_argument("--model", default="blazepose-heavy")
+    parser.add_argument("--minutes", type=float, help="long takes")
+    parser.add_argument("--people", type=int, default=3, help="in long takes")
+    parser.add_argument("--late", action="store_true", help="cameras that do not begin together")
     parser.add_argument("--output", type=Path, help="write the table here too")
     given = parser.parse_args(arguments)
+    if given.minutes:
+        long_takes(given.minutes, given.people, given.seeds)
+        return 0
+    if given.late:
+        late_cameras(given.seeds)
+        return 0
     if given.demo is not None:
         from sportcore.datasets import pose2sim_demo
 

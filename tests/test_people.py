@@ -20,9 +20,7 @@ from sportcore.people import (
     scale_calibration,
     scale_from_heights,
 )
-from sportcore.people.fragments import stitch
 from sportcore.people.groups import merge_pieces, window_edges
-from sportcore.people.identities import _cheapest, bridged, middle
 from sportcore.people.pairs import find_pair_pose, geometry_of, residuals
 from sportcore.people.slots import close_frames, pack, pieces
 from sportcore.synthetic import ring_cameras
@@ -435,83 +433,3 @@ def test_a_third_camera_breaks_what_fits_by_chance():
     assert sorted(map(sorted, groups)) == [[0, 1], [2]]
     score[0, 2] = score[2, 0] = 60.0
     assert sorted(map(sorted, merge_pieces(score, np.full((3, 3), 60.0), np.zeros((3, 3), bool)))) == [[0, 2], [1]]
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10_000), st.integers(1, 4))
-def test_matching_is_the_cheapest(seed, n):
-    rng = np.random.default_rng(seed)
-    cost = rng.uniform(-0.8, 1.0, (n, n))
-    there = rng.random((n, n)) < 0.7
-    rows, columns = np.nonzero(there)
-    found = _cheapest(rows, columns, cost[there], n)
-    assert len(set(found.values())) == len(found) and all(there[i, j] for i, j in found.items())
-
-    def total(match):
-        return sum(cost[i, j] for i, j in match) + 0.5 * (2 * n - 2 * len(match))
-
-    edges = list(zip(rows.tolist(), columns.tolist(), strict=True))
-    best = min(
-        total(m)
-        for k in range(n + 1)
-        for m in itertools.combinations(edges, k)
-        if len({i for i, _ in m}) == len({j for _, j in m}) == k
-    )
-    assert total(list(found.items())) == pytest.approx(best, abs=1e-9)
-
-
-def test_middle_leaves_out_what_is_missing():
-    x = np.array([[[1.0, 0, 0], [np.nan] * 3, [3.0, 0, 0], [2.0, 0, 0]], [[np.nan] * 3] * 4])
-    found, n = middle(x)
-    assert n.tolist() == [3, 0]
-    np.testing.assert_array_equal(found[0], [2.0, 0, 0])
-    assert np.isnan(found[1]).all()
-
-
-def test_gaps_are_bridged_and_jumps_removed():
-    t = np.arange(60.0)
-    x = np.stack([0.04 * t, 0 * t, 0 * t], -1)[:, None] + np.arange(5)[None, :, None] * 0.1
-    holed = x.copy()
-    holed[20:24] = np.nan  # short
-    holed[40:60] = np.nan  # to the end
-    holed[10] += 3.0
-    out = bridged(holed, 25.0)
-    np.testing.assert_allclose(out[20:24], x[20:24], atol=1e-12)
-    np.testing.assert_allclose(out[10], x[10], atol=1e-12)
-    assert np.isnan(out[45:]).all()
-
-
-def test_fragments_of_one_person_are_joined():
-    x = crowd(2, 100, FPS, 1).athletes_m
-    points = np.full((4, 100, 17, 3), np.nan)
-    points[0, :40], points[1, 45:] = x[0, :40], x[0, 45:]  # a gap of 0.2 s
-    points[2] = x[1]
-    points[3, 30:60] = x[1, 30:60] + 0.01  # twice at the same place
-    carrier = np.full((4, 2, 100), -1)
-    bones = sc.H36M17.bone_indices
-    assert sorted(map(sorted, stitch(carrier, points, bones, FPS, 3.0, 4))) == [[0, 1], [2, 3]]
-
-
-def test_a_long_absence_is_bridged_only_by_one_who_fits():
-    x = crowd(2, 200, FPS, 1).athletes_m
-    points = np.full((3, 200, 17, 3), np.nan)
-    points[0, :50], points[1, 150:], points[2] = x[0, :50], x[0, 150:], x[1]
-    carrier = np.full((3, 2, 200), -1)
-    bones = sc.H36M17.bone_indices
-    assert len(stitch(carrier, points, bones, FPS, 1.0, 3)) == 3  # not needed
-    assert sorted(map(sorted, stitch(carrier, points, bones, FPS, 1.0, 2))) == [[0, 1], [2]]
-
-
-def test_a_track_that_goes_on_in_one_camera_carries_the_identity():
-    x = crowd(1, 200, FPS, 1).athletes_m[0]
-    still = x[50] + np.zeros_like(x)
-    points = np.full((2, 200, 17, 3), np.nan)
-    points[0, :50], points[1, 100:] = still[:50], still[100:]
-    carrier = np.full((2, 2, 200), -1)
-    bones = sc.H36M17.bone_indices
-    assert stitch(carrier, points, bones, FPS, 1.0, 4) == [[0], [1]]
-    carrier[:, 1] = 8
-    assert stitch(carrier, points, bones, FPS, 1.0, 4) == [[0, 1]]
-    points[1, 100:] = x[100:] * [1.15, 1.15, 1.15]  # another body
-    points[0, :50] = x[:50]
-    assert stitch(carrier, points, bones, FPS, 1.0, 4) == [[0], [1]]
