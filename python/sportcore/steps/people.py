@@ -183,22 +183,23 @@ def _aligned(
         except (InputError, MissingExtraError):
             pass
     fps = float(np.median(list(rates.values())))
-    words = [_lateness_words(v, fps) for v in seen[1:]]
     if not sure and options.method == "motion":
-        raise InputError(f'method = "motion" does not show how late every camera looks: {"; ".join(words)}.', _BY_HAND)
+        words = "; ".join(_lateness_words(v, 0.0, fps) for v in seen if v.reason)
+        raise InputError(f'method = "motion" does not show how late every camera looks: {words}.', _BY_HAND)
     late = {v.name: (v.frames or 0) / fps for v in seen}
-    sigma = dict.fromkeys(late, 0.5 / fps)
+    sigma = dict.fromkeys(late, 0.4 / fps)  # whole frames alone may be one off
     if sure:
         keypoints, _ = align(offsets=late)
         fine, within = _finer(loaded, keypoints, intrinsics)
         for name, more, s in zip(late, fine, within, strict=True):
             if np.isfinite(more) and abs(more) < 2.5 / fps and s < 0.5 / fps:
                 late[name], sigma[name] = late[name] + float(more), float(s)
-    least = 0.5 / fps if sure else 1.5 / fps  # whole frames alone may be one off
-    keypoints, report = align(offsets={n: v if abs(v) > least else 0.0 for n, v in late.items()})
+    applied = {n: v if abs(v) > max(0.5 / fps, 4 * sigma[n]) else 0.0 for n, v in late.items()}
+    keypoints, report = align(offsets=applied)
     report["options"]["offsets"] = "auto"
     report["notes"] = [n for n in report["notes"] if not n.startswith("Offsets were applied")]
-    for v, row, said in zip(seen, report["cameras"], ["", *words], strict=True):
+    for v, row in zip(seen, report["cameras"], strict=True):
+        said = _lateness_words(v, applied[v.name], fps)
         row |= {"source": "none" if v.reason else "motion", "reason": v.reason}
         row |= {"offset_s": late[v.name], "offset_sigma_s": sigma[v.name]}
         row["confidence"] = 0.0 if v.reason else float(np.clip(1 - v.second / max(v.share, 1e-9), 0, 1))
@@ -209,8 +210,8 @@ def _aligned(
             report["warnings" if worse else "notes"].append(
                 f"{said}; left as it is. {_BY_HAND if worse else ''}".strip()
             )
-        elif said:
-            report["warnings" if v.frames else "notes"].append(f"{said}.")
+        elif v is not seen[0]:
+            report["warnings" if applied[v.name] else "notes"].append(f"{said}.")
     return keypoints, report
 
 
@@ -221,14 +222,14 @@ _BY_HAND = (
 )
 
 
-def _lateness_words(v: Lateness, fps: float) -> str:
+def _lateness_words(v: Lateness, applied_s: float, fps: float) -> str:
     fits = f"{100 * v.share:.0f} % of the tracks fit, {100 * v.second:.0f} % at the best other moment"
     if v.reason:
         return f"{v.name}: how late it looks could not be told from the people in view ({v.reason}: {fits})"
-    if not v.frames:
+    if not applied_s:
         return f"{v.name}: begins together with the first camera ({fits}); nothing to correct"
-    way = f"{abs(v.frames)} frames {'later' if v.frames > 0 else 'earlier'} than the first camera"
-    return f"{v.name} looks {abs(v.frames) / fps:.2f} s or {way} ({fits}); this was corrected"
+    way = f"{abs(applied_s) * fps:.1f} frames {'later' if applied_s > 0 else 'earlier'} than the first camera"
+    return f"{v.name} looks {abs(applied_s):.3f} s or {way} ({fits}); this was corrected"
 
 
 def _finer(loaded: Mapping[str, PeopleDetections], rows: Keypoints2D, intrinsics: Rig) -> tuple[np.ndarray, np.ndarray]:
