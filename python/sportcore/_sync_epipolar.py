@@ -58,6 +58,7 @@ class PairFit:
         R, t: x_b = R x_a + t, |t| = 1.
         scale_px: robust standard deviation of the Sampson distance (1.4826 * median absolute value), px.
         cost: mean of min(r^2 / (8 px)^2, 1).
+        gross: share of the correspondences further off than three standard deviations.
         points: correspondences compared.
         sigma_s: standard deviation of shift_s, from blocks of half a second crossed with joints.
         influence: (1 or 2, B, J) what each block of world time of each joint contributed to the error of shift_s (and
@@ -77,6 +78,7 @@ class PairFit:
     influence: Floats
     first_block: int
     bias_s: float = 0.0
+    gross: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +92,10 @@ class View:
     def world(self) -> Floats:
         """(n,) world times of the frames compared."""
         return self.clock.world(self.curves.times_s[self.frames])
+
+    def frame_s(self) -> float:
+        """Usual time between frames."""
+        return float(np.median(np.diff(self.curves.times_s)))
 
     def at_world(self, world: Floats) -> tuple[Floats, Floats, Floats]:
         """Points, velocities per world second, and doubts (px) at world times."""
@@ -243,7 +249,7 @@ def fit_pair(
     scores = (J * (w * r)[:, None]) @ inverse[:, 5:]
     block = np.floor(world / _BLOCK_S).astype(np.int64)
     first = int(block.min())
-    frame_s = float(np.median(np.diff(pieces[0][1].curves.times_s)))
+    frame_s = pieces[0][1].frame_s()
     bias = _BIAS * noise**2 / (float((w * J[:, 5] ** 2).sum() / w.sum()) * frame_s)
     joints = pieces[0][0].curves.x.shape[1]
     count = int(block.max()) - first + 1
@@ -258,6 +264,7 @@ def fit_pair(
         shift_s=float(shift), rate=slope, R=R, t=t, scale_px=noise,
         cost=float(np.minimum((r / _THRESHOLD_PX) ** 2, 1).mean()), points=len(r),
         sigma_s=float(np.sqrt(crossed(influence[0]))), influence=influence, first_block=first, bias_s=bias,
+        gross=float((np.abs(r) > 3 * np.hypot(noise, doubt)).mean()),
     )  # fmt: skip
 
 

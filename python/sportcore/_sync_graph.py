@@ -21,6 +21,9 @@ from sportcore._sync_offsets import correlation, peaks
 _PEAKS = 8
 _FIRST = 4  # peaks that are tried before looking whether one is clear
 _FITS = 2
+_MANY_FITS = 5
+_FOUL_COST = 0.5  # of the best start: more than a third of the observations are wrong
+_NUDGE = 0.4  # frames: where that is so, the robust start is only good at nearly the right offset
 _CLEAR = 1.5
 _VERY_CLEAR = 3.0  # below this for any camera, all pairs are searched
 _PROBES_S = (-0.4, 0.4)
@@ -111,8 +114,15 @@ def search_pair(views: Sequence[View], pair: Pair, lags: Floats, heights: Floats
             if costs[0] < 0.6 * costs[1]:
                 break
     starts.sort(key=lambda s: s[0])
-    for _, offset, height, R, t in starts[:_FITS]:
-        trial = _refine(views, pair.a, pair.b, offset, height, R, t)
+    foul = bool(starts) and starts[0][0] > _FOUL_COST
+    for first in starts[: _MANY_FITS if foul else _FITS]:
+        best = first
+        for nudge in (-_NUDGE, _NUDGE) if foul else ():
+            offset = first[1] + nudge * views[pair.b].frame_s()
+            start = start_pose(views[pair.a], views[pair.b], offset)
+            if start is not None and start[2] < best[0]:
+                best = (start[2], offset, first[2], start[0], start[1])
+        trial = _refine(views, pair.a, pair.b, *best[1:])
         if trial is not None:
             pair.add(trial)
     if pair.trials and not np.isfinite(pair.margin(pair.trials[0].offset_s)):  # nothing else to hold it against
@@ -175,15 +185,49 @@ def search(
 
 
 def camera_margin(pairs: Sequence[Pair], offsets: Sequence[float | None], camera: int) -> float:
-    """How much worse another moment fits, over the pairs of a camera that were searched (geometric mean); 0 unknown."""
+    """How much worse another moment fits, over pairs that were searched (geometric mean); 0 unknown.
+
+    The least of two: the camera moved alone, and moved together with all that clear pairs tie it to, where camera 0 is
+    not among these. Cameras that agree well with each other may still stand at the wrong moment of camera 0.
+    """
+    own = [p for p in pairs if camera in (p.a, p.b)]
+    tied = _tied(pairs, offsets, camera)
+    return min(_margin(own, offsets), np.inf if 0 in tied else _margin(_leaving(pairs, tied), offsets))
+
+
+def _margin(pairs: Sequence[Pair], offsets: Sequence[float | None]) -> float:
     logs = []
     for pair in pairs:
         a, b = offsets[pair.a], offsets[pair.b]
-        if camera in (pair.a, pair.b) and pair.searched and pair.trials and a is not None and b is not None:
+        if pair.searched and pair.trials and a is not None and b is not None:
             margin = pair.margin(b - a)
             if np.isfinite(margin):
                 logs.append(np.log(np.clip(margin, 0.5, 20.0)))
     return float(np.exp(np.mean(logs))) if logs else 0.0
+
+
+def _leaving(pairs: Sequence[Pair], group: set[int]) -> list[Pair]:
+    return [p for p in pairs if (p.a in group) != (p.b in group)]
+
+
+def _tied(pairs: Sequence[Pair], offsets: Sequence[float | None], camera: int) -> set[int]:
+    """The cameras that clear pairs tie to a camera: another moment is much worse, or was not asked for."""
+    group = {camera}
+    while True:
+        more: set[int] = set()
+        for pair in _leaving(pairs, group):
+            a, b = offsets[pair.a], offsets[pair.b]
+            if a is not None and b is not None and pair.margin(b - a) >= _CLEAR:
+                more |= {pair.a, pair.b}
+        if more <= group:
+            return group
+        group |= more
+
+
+def gross_share(pairs: Sequence[Pair], camera: int) -> float:
+    """Share of observations that fit no moment, median over the pairs of a camera at their best; 0 unknown."""
+    shares = [p.trials[0].fit.gross for p in pairs if camera in (p.a, p.b) and p.trials]
+    return float(np.median(shares)) if shares else 0.0
 
 
 def ask(views: Sequence[View], offsets: Sequence[float | None]) -> list[Pair]:

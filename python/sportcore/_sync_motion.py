@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sportcore._sync_curves import Curves, Floats, clean_xy, make_curves, without
 from sportcore._sync_epipolar import Clock, PairFit, View, fit_pair, frame_misfits
-from sportcore._sync_graph import Pair, ask, camera_margin, search, zero_ratio
+from sportcore._sync_graph import Pair, ask, camera_margin, gross_share, search, zero_ratio
 from sportcore._sync_offsets import motion_signals
 from sportcore._sync_solve import Solution, solve_clocks
 from sportcore._sync_types import CameraOffset, OffsetReport, PairOffset
@@ -25,6 +25,9 @@ PIECES = 7
 DRIFT_MIN_S = 20.0  # shorter recordings say nothing about clock rates
 DRIFT_SIGMA = 100e-6  # a drift is known when it is this certain: what phones' clocks differ by
 _MARGIN = 1.5  # the best other moment must fit this much worse
+_FOUL = 0.2  # a larger share of wrong observations: cleaned more than once, and a larger margin is asked for
+_FOUL_MARGIN = 2.0
+_CLEANINGS = 4
 _ROUGH, _FULL = 120, 300  # frames of either camera in a fit
 _STILL = 0.08  # joints that travel less than this share of the body stand still
 _WILD = 0.06  # residuals larger than this share of the body do not show one body from two sides
@@ -197,8 +200,11 @@ def _measure(
         if extended.scale_px <= 1.5 * solution.scale_px:
             stretches.append(more)
             solution = extended
-    stretches = [_without_outliers(s, solution) for s in stretches]
-    solution = _refine(stretches, pairs, solution.clocks, reference, drift, _FULL)
+    for _ in range(_CLEANINGS):  # better clocks tell outliers better
+        kept, removed = zip(*(_without_outliers(s, solution) for s in stretches), strict=True)
+        solution = _refine(kept, pairs, solution.clocks, reference, drift, _FULL)
+        if max(removed) < _FOUL:
+            break
     return _report(names, live, views, fps, length, pairs, offsets, solution, reference, given is not None)
 
 
@@ -270,21 +276,25 @@ def _refine(
     return solve_clocks(fits, clocks, drift)
 
 
-def _without_outliers(views: dict[int, View], solution: Solution) -> dict[int, View]:
-    """The views without samples that lie off the epipolar lines of most other cameras, their curves made anew."""
+def _without_outliers(views: dict[int, View], solution: Solution) -> tuple[dict[int, View], float]:
+    """The views without samples that lie off the epipolar lines of most other cameras, their curves made anew.
+
+    With the largest share of a camera's samples that was taken out.
+    """
     views = {k: replace(v, clock=solution.clocks[k]) for k, v in views.items()}
     found: dict[int, list[Floats]] = {k: [] for k in views}
     for (a, b), fit in solution.fits.items():
         if (a, b) in solution.used and a in views and b in views:
             for k, misfit in zip((a, b), frame_misfits(views[a], views[b], fit), strict=True):
                 found[k].append(misfit)
-    out = {}
+    out, most = {}, 0.0
     for k, view in views.items():
         bad = nan_median(np.stack(found[k]), axis=0) > _OUTLIER if found[k] else np.zeros(0, bool)
         if bad.any():
+            most = max(most, float(bad.sum() / max(np.isfinite(view.curves.x[..., 0]).sum(), 1)))
             view = replace(view, curves=without(view.curves, bad))
         out[k] = view
-    return out
+    return out, most
 
 
 def _alone(solution: Solution, camera: int) -> bool:
@@ -327,7 +337,7 @@ def _report(
         clock, sigma = solution.clocks[k], solution.sigma_s[k]
         margin = np.inf if given else camera_margin(pairs, offsets, k)
         reason = ""
-        if margin < _MARGIN:
+        if margin < (_MARGIN if gross_share(pairs, k) < _FOUL else _FOUL_MARGIN):
             reason = "several moments fit about as well (periodic or too little motion)"
         elif _alone(solution, k):
             reason = "the pairs of cameras contradict each other"
