@@ -206,8 +206,8 @@ BundleResult adjust(const BodyViews& views, Reconstruction& r, const Adjustment&
   obs.camera = rows.camera.data();
   obs.xy = rows.xy.data();
   obs.weight = rows.weight.data();
-  obs.cluster = a.covariance && !a.independent ? rows.cluster.data() : nullptr;
-  obs.group = a.covariance && !a.independent ? rows.joint.data() : nullptr;
+  obs.cluster = a.covariance ? rows.cluster.data() : nullptr;
+  obs.group = a.covariance ? rows.joint.data() : nullptr;
   const Bones none;
   Edges edges(views, rows, r, cameras, a.bones ? r.bones : none, a.bone_sigma);
   if (!edges.first.empty()) {
@@ -277,8 +277,12 @@ double robust_sigma(const BodyViews& views, const Reconstruction& r) {
 WeightScale measure_weights(const BodyViews& views, const Reconstruction& r) {
   constexpr std::size_t kBins = 6, kFewest = 300;
   constexpr double kShrink = 1000;  // residuals that the mean counts as
+  struct Residual {
+    double weight, square;  // squared residual freed of the point's share
+    std::size_t camera, joint;
+  };
   const std::vector<double> centers = camera_centers(r.cameras);
-  std::vector<std::pair<double, double>> all;  // weight, squared residual freed of the point's share
+  std::vector<Residual> all;
   View seen[64];
   for (std::size_t f = 0; f < views.F; ++f)
     for (std::size_t j = 0; j < views.J; ++j) {
@@ -291,22 +295,52 @@ WeightScale measure_weights(const BodyViews& views, const Reconstruction& r) {
       const double share = 2.0 * good / (2.0 * good - 3.0);
       for (int i = 0; i < n; ++i)
         if (r.structure.inlier[views.slot(seen[i].camera, f, j)])
-          all.emplace_back(seen[i].weight, share * view_residual2(seen[i], X));
+          all.push_back({seen[i].weight, share * view_residual2(seen[i], X),
+                         static_cast<std::size_t>(seen[i].camera), views.paired(j)});
     }
   WeightScale scale;
   if (all.size() < kFewest) return scale;
-  std::sort(all.begin(), all.end());
+  // Joints and cameras first (one after the other), left and right together: a detector is surer of a wrist
+  // than of a hip, whatever it says. Two views cannot tell whose residual it is.
+  scale.camera.assign(views.C, 1.0), scale.joint.assign(views.J, 1.0);
   std::vector<double> residuals;
-  for (const auto& v : all) residuals.push_back(v.second);
-  const double typical = std::max(median(residuals), 1e-12);
+  for (const Residual& v : all) residuals.push_back(v.square);
+  double typical = std::max(median(residuals), 1e-12);
+  // The variance relative to the typical one, as far as it differs by more than chance.
+  const auto factor = [&](auto&& belongs) {
+    residuals.clear();
+    for (const Residual& v : all)
+      if (belongs(v)) residuals.push_back(v.square);
+    if (residuals.empty()) return 1.0;
+    // Deviation of the log of a median of squares (exponential law); neighbours in time are not independent.
+    constexpr double kDeviations = 3, kIndependent = 0.125;
+    const double chance =
+        kDeviations / (std::log(2.0) * std::sqrt(kIndependent * static_cast<double>(residuals.size())));
+    const double log = std::log(std::max(median(residuals), 1e-12) / typical);
+    return std::exp(std::copysign(std::max(std::abs(log) - chance, 0.0), log));
+  };
+  if (r.placed_list().size() > 2) {
+    for (std::size_t j = 0; j < views.J; ++j)
+      scale.joint[j] = 1 / factor([&](const Residual& v) { return v.joint == views.paired(j); });
+    for (Residual& v : all) v.square *= scale.joint[v.joint];
+    for (std::size_t c = 0; c < views.C; ++c)
+      scale.camera[c] = 1 / factor([&](const Residual& v) { return v.camera == c; });
+    for (Residual& v : all) v.square *= scale.camera[v.camera];
+  }
+  std::sort(all.begin(), all.end(), [](const Residual& a, const Residual& b) {
+    return a.weight != b.weight ? a.weight < b.weight : a.square < b.square;
+  });
+  residuals.clear();
+  for (const Residual& v : all) residuals.push_back(v.square);
+  typical = std::max(median(residuals), 1e-12);
   std::vector<double> variance, count;  // pooled blocks, falling
   std::vector<std::size_t> bins;        // bins in each block
   for (std::size_t b = 0; b < kBins; ++b) {
     const std::size_t from = b * all.size() / kBins, to = (b + 1) * all.size() / kBins;
     residuals.clear();
-    for (std::size_t i = from; i < to; ++i) residuals.push_back(all[i].second);
+    for (std::size_t i = from; i < to; ++i) residuals.push_back(all[i].square);
     const double n = static_cast<double>(to - from);
-    scale.upper.push_back(all[to - 1].first);
+    scale.upper.push_back(all[to - 1].weight);
     variance.push_back((n * median(residuals) / typical + kShrink) / (n + kShrink));
     count.push_back(n);
     bins.push_back(1);

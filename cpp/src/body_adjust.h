@@ -44,7 +44,6 @@ struct Adjustment {
   bool clocks = false, drift = false;
   double frame_s = 0;  // time from frame to frame, for the clocks
   bool covariance = false;
-  bool independent = false;  // the covariance of independent errors is enough
 };
 
 // Refines cameras and points (and bones, clocks) in place. Fewer than six points or two cameras: nothing is
@@ -58,17 +57,19 @@ double robust_sigma(const BodyViews& views, const Reconstruction& r);
 // What the weights that came with the observations are worth: inverse variance, relative to the mean, by
 // weight.
 struct WeightScale {
-  std::vector<double> upper, value;  // bins: weights up to upper[i] become value[i]
-  double operator()(double weight) const {
+  std::vector<double> upper, value;   // bins: weights up to upper[i] become value[i]
+  std::vector<double> camera, joint;  // (C), (J) factors
+  double operator()(std::size_t c, std::size_t j, double weight) const {
     std::size_t i = 0;
     while (i + 1 < upper.size() && weight > upper[i]) ++i;
-    return value.empty() ? weight : value[i];
+    return value.empty() ? weight : value[i] * camera[c] * joint[j];
   }
 };
 
-// From the residuals of the inliers, in bins of equal size; variance falls with the weight (pooled where it
-// does not), and is drawn to the mean where there is little to judge from. Too few residuals: the weights are
-// taken at their word.
+// From the residuals of the inliers. Joints (left and right together) and cameras count by their variance as
+// far as it differs by more than chance, with three cameras or more; weights in bins of equal size, the
+// variance falling with the weight (pooled where it does not) and drawn to the mean where there is little to
+// judge from. Too few residuals: the weights are taken at their word.
 WeightScale measure_weights(const BodyViews& views, const Reconstruction& r);
 
 // Lengths of the bones and their deviations from frame to frame, by maximum likelihood from the triangulated

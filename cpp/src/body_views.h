@@ -2,6 +2,7 @@
 // What calibration works on: the observations of the chosen frames, undistorted, and robust points from them.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -52,12 +53,16 @@ class BodyViews {
   std::size_t source(std::size_t c, std::size_t f, std::size_t j) const {
     return slot(c, f, swapped[c * F + f] ? static_cast<std::size_t>(flip[j]) : j);
   }
+  // The same for left and right.
+  std::size_t paired(std::size_t j) const {
+    return flip ? std::min(j, static_cast<std::size_t>(flip[j])) : j;
+  }
   double weight(std::size_t s) const { return weight_[s]; }
-  // Replaces every weight (where there is an observation) by a function of it.
+  // Replaces every weight (where there is an observation) by a function of camera, joint and weight.
   template <class Function>
   void map_weights(const Function& f) {
-    for (double& w : weight_)
-      if (w > 0) w = f(w);
+    for (std::size_t s = 0; s < weight_.size(); ++s)
+      if (weight_[s] > 0) weight_[s] = f(s / (F * J), s % J, weight_[s]);
   }
   const double* normalised(std::size_t s) const { return x_.data() + 2 * s; }
   const double* pixel(std::size_t s) const { return xy_.data() + 2 * s; }

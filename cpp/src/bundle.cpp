@@ -38,7 +38,7 @@ MatX BundleProblem::gauge_directions(const BundleState& s) const {
   return qr.householderQ() * MatX::Identity(P_, N.cols());
 }
 
-std::vector<double> BundleProblem::covariance(double sigma_px) {
+std::vector<double> BundleProblem::covariance(double sigma_px, double* correlation) {
   MatX S;
   VecX g;
   reduce(0.0, S, g, nullptr, nullptr);
@@ -78,6 +78,10 @@ std::vector<double> BundleProblem::covariance(double sigma_px) {
     const MatX root = d.asDiagonal() * excess.eigenvectors();
     cov += root * excess.eigenvalues().cwiseMax(0.0).asDiagonal() * root.transpose();
   }
+  double with = 0, without = 0;
+  for (int c = 0; c < C_; ++c)
+    for (int i = 6 * c; i < 6 * c + 3; ++i) with += cov(i, i), without += independent(i, i);
+  *correlation = without > 0 ? std::sqrt(with / without) : 1.0;
   std::vector<double> out(static_cast<std::size_t>(P_) * P_);
   Eigen::Map<Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>(out.data(), P_, P_) =
       cov;
@@ -192,7 +196,8 @@ BundleResult adjust_bundle(Camera<double>* cameras, std::size_t num_cameras, dou
   result.num_params = problem.layout().size();
   result.extra = problem.layout().extra;
   problem.statistics(result);
-  if (options.compute_covariance) result.covariance = problem.covariance(result.sigma_px);
+  if (options.compute_covariance)
+    result.covariance = problem.covariance(result.sigma_px, &result.correlation);
   std::copy(state.cameras.begin(), state.cameras.end(), cameras);
   std::copy(state.points.begin(), state.points.end(), points);
   if (obs.lengths) std::copy(state.lengths.begin(), state.lengths.end(), obs.lengths->value);

@@ -51,7 +51,7 @@ class BundleProblem {
   const BundleLayout& layout() const { return layout_; }
   // At the last linearisation: covariance of the unknowns of the layout, from sigma when all errors are
   // independent, else at least that, grown to the sandwich over the clusters.
-  std::vector<double> covariance(double sigma_px);
+  std::vector<double> covariance(double sigma_px, double* correlation);
   void statistics(BundleResult& result) const;
 
  private:

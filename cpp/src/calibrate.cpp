@@ -132,8 +132,11 @@ void grow(const BodyViews& views, Reconstruction& r, double threshold_px, const 
   }
 }
 
-constexpr double kBoneGain =
-    0.95;  // bones are used when they shrink the rotations' deviation to less than this
+// Bones are used when they shrink the rotations' deviation to less than this,
+constexpr double kBoneGain = 0.95;
+// or where correlated errors make that deviation larger by kSystematic than independent ones, and bones do
+// not make it worse by more than such an estimate is uncertain.
+constexpr double kSystematic = 1.5, kBoneLoss = 1.05;
 
 // Root mean square deviation of the rotations for observations of unit deviation, rad / px; infinite without
 // a covariance.
@@ -340,7 +343,7 @@ CalibrateResult calibrate_bodies(const BodyObservations& in, const CalibrateOpti
     // with the cameras that this gives.
     detail::measure_bones(views, best);
     const Reconstruction without = best;
-    a.covariance = a.independent = true;
+    a.covariance = true;
     a.iterations = 0;
     const BundleResult plain = adjust(views, best, a, options.num_threads);
     a.iterations = 12;
@@ -349,9 +352,14 @@ CalibrateResult calibrate_bodies(const BodyObservations& in, const CalibrateOpti
     Adjustment tight = a;
     tight.bone_sigma = 0.003;
     const BundleResult bound = adjust(views, best, tight, options.num_threads);
-    // Where the views alone fix the cameras as well, bones could only add what is wrong with them.
+    // Where the views alone fix the cameras as well, bones could only add what is wrong with them. But where
+    // errors are correlated (a detector's own idea of a hip), views are less sure than their residuals make
+    // them look.
     const std::size_t cameras = best.placed_list().size();
-    a.bones = rotation_sigma(bound, cameras) < kBoneGain * rotation_sigma(plain, cameras);
+    const double before = rotation_sigma(plain, cameras), after = rotation_sigma(bound, cameras);
+    a.bones = plain.correlation > kSystematic
+                  ? after < kBoneLoss * before
+                  : after / bound.correlation < kBoneGain * before / plain.correlation;
     if (a.bones) {
       const std::vector<double> points = best.structure.points;
       rebuild(views, std::min(threshold, 5 * best.sigma_px));
@@ -362,12 +370,11 @@ CalibrateResult calibrate_bodies(const BodyObservations& in, const CalibrateOpti
       best = without;
     }
   }
-  a.independent = false;
   result.bones_used = a.bones;
   // An outlier that bones tie to others pulls on these too.
   if (!a.bones) a.scale_px = std::min(6 * best.sigma_px, 0.7 * threshold);
   a.iterations = 40;
-  a.tolerance = 2e-7;
+  a.tolerance = 1e-6;
   a.covariance = true;
   result.bundle = adjust(views, best, a, options.num_threads);
   rebuild(views, std::min(threshold, 5 * best.sigma_px));

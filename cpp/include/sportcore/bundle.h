@@ -105,6 +105,7 @@ struct BundleResult {
   std::size_t num_used = 0;  // observations in front of their camera and of points that were not held
   std::size_t num_held = 0;  // points that the observations do not fix (kept where they were)
   double sigma_px = 0.0;     // deviation of one weighted coordinate, from the robust residuals
+  double correlation = 1.0;  // root mean square deviation of the rotations over what independent errors give
   int num_params = 0;        // 6 per camera, then what else is free (see `extra`), then the lengths
   /// Meaning of the parameters after the poses and before the lengths.
   enum class Kind : int { kLogFocal = 0, kCx = 1, kCy = 2, kK1 = 3, kTimeOffset = 4, kDrift = 5 };

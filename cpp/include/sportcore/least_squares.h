@@ -128,11 +128,8 @@ LmResult levenberg_marquardt(Problem& problem, Params& params, const LmOptions& 
     double predicted = 0, relative_step = 0;
     bool accepted = false;
     if (problem.solve(result.damping, &predicted, &relative_step)) {
-      if (relative_step <= options.step_tolerance) {
-        result.stop = LmStop::kStep;
-        result.converged = true;
-        break;
-      }
+      // The last step is taken too: what the tolerance does not look at (points, say) may have far to go.
+      const bool last = relative_step <= options.step_tolerance;
       Params candidate = problem.moved();
       const double cost = problem.cost(candidate);
       const double decrease = result.cost - cost;
@@ -147,11 +144,16 @@ LmResult levenberg_marquardt(Problem& problem, Params& params, const LmOptions& 
         result.cost = problem.linearize(params);
         result.gradient_max = problem.gradient_max();
         if (callback) callback(result);
-        if (small) {
+        if (small && !last) {
           result.stop = LmStop::kCost;
           result.converged = true;
           break;
         }
+      }
+      if (last) {
+        result.stop = LmStop::kStep;
+        result.converged = true;
+        break;
       }
     }
     if (!accepted) {
