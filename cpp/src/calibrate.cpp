@@ -138,17 +138,29 @@ constexpr double kBoneGain = 0.95;
 // not make it worse by more than such an estimate is uncertain.
 constexpr double kSystematic = 1.5, kBoneLoss = 1.05;
 
-// Root mean square deviation of the rotations for observations of unit deviation, rad / px; infinite without
-// a covariance.
-double rotation_sigma(const BundleResult& r, std::size_t cameras) {
+// Root mean square deviation of some unknowns for observations of unit deviation; infinite without a
+// covariance.
+template <class Wanted>
+double deviation(const BundleResult& r, const Wanted& wanted) {
   if (r.covariance.empty() || !(r.sigma_px > 0)) return 1e300;
   double sum = 0;
-  for (std::size_t c = 0; c < cameras; ++c)
-    for (int i = 0; i < 3; ++i) {
-      const std::size_t k = 6 * c + i;
-      sum += r.covariance[k * r.num_params + k];
-    }
-  return std::sqrt(sum / (3 * cameras)) / r.sigma_px;
+  int n = 0;
+  for (int k = 0; k < r.num_params; ++k)
+    if (wanted(k)) sum += r.covariance[static_cast<std::size_t>(k) * r.num_params + k], ++n;
+  return n ? std::sqrt(sum / n) / r.sigma_px : 0.0;
+}
+
+// By how much the deviations change from one adjustment to the other: those of the rotations or of the free
+// focal lengths, whichever gains more.
+double deviation_ratio(const BundleResult& from, const BundleResult& to, std::size_t cameras) {
+  const int poses = 6 * static_cast<int>(cameras);
+  const auto rotation = [&](int k) { return k < poses && k % 6 < 3; };
+  const auto focal = [&](int k) {
+    return k >= poses && k - poses < static_cast<int>(from.extra.size()) &&
+           from.extra[k - poses].kind == BundleResult::Kind::kLogFocal;
+  };
+  const double ratio = deviation(to, rotation) / deviation(from, rotation), before = deviation(from, focal);
+  return before > 0 ? std::min(ratio, deviation(to, focal) / before) : ratio;
 }
 
 // How badly the cameras outside the pair are explained by its points: mean truncated cost, 1 for a camera
@@ -356,10 +368,9 @@ CalibrateResult calibrate_bodies(const BodyObservations& in, const CalibrateOpti
     // errors are correlated (a detector's own idea of a hip), views are less sure than their residuals make
     // them look.
     const std::size_t cameras = best.placed_list().size();
-    const double before = rotation_sigma(plain, cameras), after = rotation_sigma(bound, cameras);
-    a.bones = plain.correlation > kSystematic
-                  ? after < kBoneLoss * before
-                  : after / bound.correlation < kBoneGain * before / plain.correlation;
+    const double ratio = deviation_ratio(plain, bound, cameras);
+    a.bones = plain.correlation > kSystematic ? ratio < kBoneLoss
+                                              : ratio * plain.correlation < kBoneGain * bound.correlation;
     if (a.bones) {
       const std::vector<double> points = best.structure.points;
       rebuild(views, std::min(threshold, 5 * best.sigma_px));
