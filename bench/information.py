@@ -1,10 +1,10 @@
 """What each kind of knowledge can bring to the cameras at best: Cramér-Rao bounds, without any solver.
 
 The deviation of the rotation between two cameras that follows from the Fisher information of the observations:
-keypoints alone; with constant bone lengths; with the bone directions that a lifter says of every camera's view. A lifter tilts
-everything that one camera sees by a constant rotation (it takes a camera which looks down for a level one), so that
-each camera gets a rotation of its own between the lifter's frame and the camera's, known to be small. The last column
-says what happens to the cameras where this is left out: the error that tilts of that size cause. Noise of the
+keypoints alone; with constant bone lengths; with the directions of bones that a lifter gives for every view. A lifter
+tilts everything that one camera sees by a constant rotation (it takes a camera which looks down for a level one), so
+that each camera gets a rotation of its own between the lifter's frame and the camera's, known to be small. The last
+column says what happens to the cameras where this is left out: the error that tilts of that size cause. Noise of the
 directions is taken as independent from frame to frame, which flatters the lifter.
 
 python bench/information.py --seeds 5
@@ -121,8 +121,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, help="scenes per row (default: %(default)s)")
     args = parser.parse_args()
     print(
-        f"Deviation of the rotation between cameras, degrees; {SIGMA_PX:g} px, {100 * SEEN:.0f} % seen, lengths constant "
-        f"to {100 * LENGTH_SIGMA:g} %, directions to {DIRECTION_DEG:g} degrees, tilts of {TILT_DEG:g} degrees.\n"
+        f"Deviation of the rotation between cameras, degrees; {SIGMA_PX:g} px, {100 * SEEN:.0f} % seen, lengths "
+        f"constant to {100 * LENGTH_SIGMA:g} %, directions to {DIRECTION_DEG:g} degrees, tilts of {TILT_DEG:g} degrees.\n"
     )
     print("| cameras | arc | frames | views alone | + directions | + lengths | + both | error if tilts are left out |")
     print("|---|---|---|---|---|---|---|---|")
