@@ -268,6 +268,25 @@ def test_lateness_that_cannot_be_told_is_not_made_up() -> None:
     assert nothing.frames is None and "no moment" in nothing.reason
 
 
+def test_pictures_show_everybody_in_a_colour_of_their_own() -> None:
+    import cv2
+
+    from sportcore.report.sheets_people import people_sheet_jpeg, person_colour
+
+    xy = np.full((2, 1, 2, 17, 2), np.nan)  # people, cameras, frames
+    xy[0, 0] = np.random.default_rng(0).uniform(20, 100, (17, 2))
+    xy[1, 0] = xy[0, 0] + [180, 0]
+    seen = [sc.Keypoints2D(k, np.ones(k.shape[:-1]), "h36m17", fps=FPS, names=("cam01",)) for k in xy]
+    grey = {f: np.full((240, 320, 3), 90, np.uint8) for f in range(2)}
+    [(caption, jpeg)] = people_sheet_jpeg({"cam01": grey}, [0, 1], seen, list(xy))
+    sheet = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)[..., ::-1].astype(int)
+    assert caption == "cam01" and sheet.shape[1] > 2 * sheet.shape[0]
+    half = sheet[:, : sheet.shape[1] // 2]  # the first frame
+    where = [np.argwhere(np.abs(half - person_colour(p)).max(-1) < 40) for p in range(2)]
+    assert min(map(len, where)) > 30 and where[0][:, 1].mean() + 80 < where[1][:, 1].mean()
+    assert people_sheet_jpeg({"cam01": {}}, [0], seen, list(xy)) == []
+
+
 # ---- what is refused, and how ----------------------------------------------------------------------------------------
 
 

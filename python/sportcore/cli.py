@@ -60,7 +60,7 @@ who walks or plays through the whole field of view for ten seconds or more: docs
     sportcore calibrate FOLDER --height 1.78                    the stature gives the metres
     sportcore calibrate FOLDER --set cameras.fov_deg=68         lenses: the horizontal angle of view of all cameras
     sportcore calibrate FOLDER --set calibrate.refine_focal=shared      ... or let the motion find it
-    sportcore calibrate FOLDER --people all --height 1.82,1.69  several athletes in view, in any order
+    sportcore calibrate FOLDER --people all --height 1.82,1.69     several athletes in view
 
 Lenses that are known exactly come from a calibration file beside the videos (Pose2Sim, Qualisys, Vicon, OpenCV ...).
 Writes FOLDER/sportcore/Calib.toml, which Pose2Sim reads as well. What is known of the session can stand in
@@ -134,17 +134,21 @@ def _common(p: argparse.ArgumentParser) -> None:
     p.add_argument("-v", "--verbose", action="store_true", help="show log messages and the trace of an error")
 
 
+def _people_option(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--people", choices=("one", "follow", "all"),
+        help="several people in view: `one` refuses that (default), `follow` follows the most visible one, `all` "
+        "follows everybody: results for each, cameras from all",
+    )  # fmt: skip
+
+
 def _session_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("session", type=Path, help="folder with the videos, or one video")
     p.add_argument(
         "--height", type=_statures, metavar="M[,M...]",
         help="stature of the athlete in metres, or of all athletes (1.82,1.69); gives the scale",
     )  # fmt: skip
-    p.add_argument(
-        "--people", choices=("one", "follow", "all"),
-        help="several people in view: `one` refuses that (default), `follow` follows the most visible one, `all` "
-        "follows everybody: results for each, cameras from all",
-    )  # fmt: skip
+    _people_option(p)
     p.add_argument("--model", help="2D detector: blazepose-heavy (default), -full, -lite, onnx:FILE, rtmlib, files")
     p.add_argument("--lifter", metavar="FILE", help="monocular model to start from (default: the one that is shipped)")
     p.add_argument("--rounds", type=int, metavar="N", help="rounds of calibrate, label, fine-tune (default 2; 0: none)")
@@ -182,7 +186,8 @@ def _parser() -> argparse.ArgumentParser:
     p = sub.add_parser("batch", help="run several sessions, one after the other", formatter_class=raw)
     p.add_argument("sessions", type=Path, nargs="+", help="session folders, or one folder that holds them")
     p.add_argument("--until", metavar="STAGE", help="stop after this stage")
-    p.add_argument("--height", type=_statures, metavar="M", help="stature in metres, for all of them")
+    p.add_argument("--height", type=_statures, metavar="M[,M...]", help="stature in metres, for all of them")
+    _people_option(p)
     p.add_argument("--set", action="append", metavar="SECTION.NAME=VALUE", help="any option of session.toml")
     _common(p)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["align_people", "associate_step", "detect_everybody", "load_people_file", "merge_labels"]
 
 Progress = Callable[[int, int, str], None]
+MUCH_MEMORY_GB = 2.0  # of tracks, from which on a word is said
 
 _FILE_HELP = (
     'With people = "all", keypoints2d/CAMERA.npz holds everybody: times_s (T,), frame (N,), xy (N, J, 2), '
@@ -327,6 +328,7 @@ def associate_step(
     from ..people import associate_people, match_to_rig
 
     tracks = people_tracks(found, sync)
+    gigabytes = sum(map(len, tracks.xy)) * tracks.n_frames * tracks.skeleton.n_joints * 24 / 1e9
     if given:
         a = match_to_rig(tracks, rig, options, progress=progress)
         out = geometry.given_cameras(folder, a.rig)
@@ -344,6 +346,11 @@ def associate_step(
     people = describe_people(a, tracks)
     write_json(folder / "people.json", people)
     warnings = list(dict.fromkeys([*out["warnings"], *a.warnings]))
+    if gigabytes > MUCH_MEMORY_GB:
+        warnings.append(
+            f"The tracks of this recording take {gigabytes:.1f} GB of memory, more while they are matched: "
+            "detect.stride = 2 halves it."
+        )
     return {**out, "warnings": warnings, "people": people}
 
 
