@@ -122,7 +122,7 @@ def main() -> None:
     args = parser.parse_args()
     print(
         f"Deviation of the rotation between cameras, degrees; {SIGMA_PX:g} px, {100 * SEEN:.0f} % seen, lengths "
-        f"constant to {100 * LENGTH_SIGMA:g} %, directions to {DIRECTION_DEG:g} degrees, tilts of {TILT_DEG:g} degrees.\n"
+        f"constant to {100 * LENGTH_SIGMA:g} %, directions to {DIRECTION_DEG:g}, tilts of {TILT_DEG:g} degrees.\n"
     )
     print("| cameras | arc | frames | views alone | + directions | + lengths | + both | error if tilts are left out |")
     print("|---|---|---|---|---|---|---|---|")
