@@ -19,6 +19,7 @@ from sportcore.people import (
     match_to_rig,
     scale_calibration,
     scale_from_heights,
+    stack_people,
 )
 from sportcore.people.groups import merge_pieces, window_edges
 from sportcore.people.pairs import find_pair_pose, geometry_of, residuals
@@ -341,6 +342,26 @@ def test_scaling_changes_lengths_and_nothing_else(three_cameras):
     np.testing.assert_allclose(after.points.covariance[some], 1.25**2 * before.points.covariance[some])
     np.testing.assert_allclose(after.report.center_sigma_m, 1.25 * before.report.center_sigma_m)
     assert after.report.scale_source == "a test"
+
+
+def test_a_child_and_an_adult_are_not_one_body_whose_limbs_grow():
+    adult, child = crowd(2, FRAMES, FPS, 3).athletes_m
+    rig, rng = ring_cameras(3, 3), np.random.default_rng(0)
+    bodies = [1.1 * adult, 0.55 * child]
+    shown = [[project_truth(b, c)[0] + rng.normal(0, 1.5, (FRAMES, 17, 2)) for b in bodies] for c in rig]
+    score = [[np.ones((FRAMES, 17)) for _ in bodies] for _ in rig]
+    a = associate_people(PeopleTracks(shown, score, "h36m17", rig.names, FPS), rig)
+    assert a.n_people == 2 and a.calibration is not None
+    report = a.calibration.report
+    assert report.grade == "good" and report.extra["limb_spread"] < 0.06
+    assert not any("limbs" in w for w in report.warnings)
+    assert camera_errors(a.rig, rig)[0] < 0.3
+    # the same frames taken for one person
+    stacked = stack_people(a.xy, a.score, PeopleTracks(shown, score, "h36m17", rig.names, FPS))
+    with pytest.raises(sc.DegenerateError, match="limbs"):
+        sc.calibrate(stacked, rig)
+    with pytest.raises(sc.InputError, match="bodies"):
+        sc.calibrate(stacked, rig, bodies=[0, 1])
 
 
 # ---- the parts -------------------------------------------------------------------------------------------------------
