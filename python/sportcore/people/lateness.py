@@ -81,9 +81,10 @@ class _Pair:
             self.tried[lag] = 0.0 if pose is None else pose.share
         return self.tried[lag]
 
-    def highest(self) -> float:
-        """What fits at the best moment."""
-        return max(self.tried.values())
+    def near(self, lag: int) -> float:
+        """What fits within two frames of a moment, of those that were tried; a poor moment where none was."""
+        known = [s for k, s in self.tried.items() if abs(k - lag) <= 2]
+        return max(known, default=0.8 * float(np.median(list(self.tried.values()))))
 
     def uphill(self, lag: int) -> int:
         """The best moment near one."""
@@ -173,16 +174,36 @@ def finer_lateness(tracks: PeopleTracks, times_s: Floats, rig: Rig) -> tuple[Flo
     return report.offsets_s, report.sigmas_s
 
 
+def _agreement(cameras: int, pairs: Sequence[_Pair], reach: int) -> dict[int, int]:
+    """Lateness of all cameras on which the pairs agree best, of what was tried.
+
+    Every camera in turn ties all others to itself, each at one of the best moments of their pair; what the other pairs
+    said near the moments that follow decides.
+    """
+    of = {(p.a, p.b): p for p in pairs}
+    best, found = -1.0, dict.fromkeys(range(cameras), 0)
+    for hub in range(cameras):
+        others = [c for c in range(cameras) if c != hub]
+        own = {c: of[min(hub, c), max(hub, c)] for c in others}
+        count = 4 if cameras <= 5 else 2 if cameras <= 9 else 1
+        lags = [[k if hub < c else -k for k in own[c].best(count)] for c in others]
+        for choice in itertools.product(*lags):
+            at = {hub: 0, **dict(zip(others, choice, strict=True))}
+            if max(abs(v - at[0]) for v in at.values()) > reach:
+                continue
+            value = sum(p.near(at[p.b] - at[p.a]) for p in pairs)
+            if value > best:
+                best, found = value, {c: v - at[0] for c, v in at.items()}
+    return found
+
+
 def _choose(names: Sequence[str], pairs: Sequence[_Pair], reach: int) -> tuple[Lateness, ...]:
     """The lateness of all cameras that explains most in all pairs together.
 
-    Started from the best pairs, each camera is then moved to every moment that one of its pairs proposes.
+    Started from the moments on which the pairs agree best, each camera is then moved to every moment that one of its
+    pairs proposes.
     """
-    lag: dict[int, int] = {0: 0}
-    while len(lag) < len(names):
-        p = max((p for p in pairs if (p.a in lag) != (p.b in lag)), key=_Pair.highest)
-        new, old, sign = (p.b, p.a, 1) if p.a in lag else (p.a, p.b, -1)
-        lag[new] = lag[old] + sign * p.best()[0]
+    lag = _agreement(len(names), pairs, reach)
 
     def total(c: int, at: int) -> float:
         """What the pairs of camera c explain when it is so late."""
