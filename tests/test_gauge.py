@@ -10,7 +10,7 @@ import sportcore as sc
 from sportcore.cameras import GaugeOptions, find_gauge
 from sportcore.cameras.anthropometry import calibration_joints, stature_from_points
 from sportcore.errors import DegenerateError
-from sportcore.synthetic import athlete
+from sportcore.synthetic import BodyShape, Motion, athlete
 
 H36M = {name: i for i, name in enumerate(sc.H36M17.joints)}
 
@@ -31,6 +31,37 @@ def test_stature_of_an_average_body_is_exact(height_m):
     assert stature == pytest.approx(height_m, rel=0.01)
     assert 0 < common < sigma < 0.05
     assert {"shank", "thigh"} <= set(votes)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_stature_of_unusual_proportions(seed):
+    """Segments 5 % off their shares: the whole body does not care, a share of it does."""
+    shape = BodyShape.from_height(1.75, seed, 0.05)
+    X = Motion(seed, "walk", shape).at(np.arange(120) / 25.0)
+    whole = stature_from_points(X, H36M)
+    assert abs(whole.value / 1.75 - 1) < 2.5 * whole.sigma_rel and abs(whole.value / 1.75 - 1) < 0.02
+    headless = stature_from_points(X, {name: i for name, i in H36M.items() if name != "head"})
+    assert "whole body" in whole.votes and "whole body" not in headless.votes
+    assert whole.sigma_rel < headless.sigma_rel
+
+
+def test_stature_does_not_depend_on_where_along_the_body_hips_are_placed():
+    X = athlete(60, 25.0, 0, "stand_still")
+    moved = X.copy()
+    moved[:, [H36M[n] for n in ("left_hip", "right_hip", "pelvis")], 2] += 0.03
+    assert stature_from_points(moved, H36M).value == pytest.approx(stature_from_points(X, H36M).value, rel=0.002)
+
+
+def test_stature_up_to_the_ears():
+    X = athlete(60, 25.0, 0, "stand_still", height_m=1.8)
+    ears = (
+        X[:, [H36M["head"]] * 2] - [0, 0, 1.8 * 0.131 / 1.756] + np.array([[[0.0, 0.075, 0]], [[0, -0.075, 0]]])[:, 0]
+    )
+    joints = {**{n: i for n, i in H36M.items() if n not in ("head", "nose", "spine", "thorax", "pelvis")}}
+    joints |= {"left_ear": 17, "right_ear": 18}
+    found = stature_from_points(np.concatenate([X, ears], 1), joints)
+    assert "whole body" in found.votes
+    assert found.value == pytest.approx(1.8, rel=0.015)
 
 
 def test_scale_from_the_right_stature():
@@ -107,6 +138,8 @@ def test_points_that_say_nothing_of_size():
     X[:, H36M["head"]] = np.random.default_rng(0).normal(size=(30, 3))
     with pytest.raises(DegenerateError, match="scale"):
         find_gauge(X, sc.H36M17.joints, np.eye(3)[None], np.zeros((1, 3)))
+    with pytest.raises(DegenerateError, match="scale"):
+        find_gauge(np.ones((30, 17, 3)), sc.H36M17.joints, np.eye(3)[None], np.zeros((1, 3)))
 
 
 def test_calibration_joints_are_the_body():
