@@ -21,7 +21,7 @@ from .stages import StageResult
 __all__ = ["PeopleRoad", "PersonRoad", "run_people"]
 
 # Raised when a stage computes something else than before from the same inputs.
-PEOPLE_VERSIONS = {"people": "1", "sync-people": "1", "associate": "1", "pseudolabel-all": "1", "report": "1"}
+PEOPLE_VERSIONS = {"people": "1", "sync-people": "1", "associate": "1", "pseudolabel-all": "1"}
 
 
 class PeopleRoad(Road):
