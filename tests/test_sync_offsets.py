@@ -14,7 +14,7 @@ import sportcore as sc
 from sportcore import _core
 from sportcore._sync_curves import CurveReader, make_curves
 from sportcore._sync_epipolar import Clock, View, _linearise, fit_pair, start_pose
-from sportcore._sync_graph import Pair, Trial, decide
+from sportcore._sync_graph import Pair, Trial, camera_margin, decide
 from sportcore._sync_solve import solve_clocks
 from sportcore.cli import EXIT_ERROR, EXIT_OK, EXIT_UNUSABLE, main
 from sportcore.errors import InputError
@@ -219,6 +219,25 @@ def test_the_graph_prefers_offsets_that_agree_around_loops(monkeypatch):
     pairs = [Pair(0, 1, [trial(1.0, 2.0), trial(0.2, 6.0)]), Pair(0, 2, [trial(0.9, 3.0), trial(0.5, 3.1)]),
              Pair(1, 2, [trial(-0.5, 2.0), trial(0.3, 9.0)])]  # fmt: skip
     assert decide([None] * 3, pairs) == [0.0, 1.0, 0.5]
+
+
+def test_cameras_that_agree_with_each_other_do_not_vouch_for_the_first():
+    def pair(a, b, *scales):
+        fits = [type("Fit", (), {"scale_px": s, "shift_s": 0.7 * n})() for n, s in enumerate(scales)]
+        return Pair(a, b, [Trial(f.shift_s, 0.5, f) for f in fits], searched=True)
+
+    loose = [pair(0, 1, 9.0, 9.9), pair(0, 2, 9.0, 9.5), pair(1, 2, 2.0, 30.0)]
+    assert camera_margin(loose, [0.0, 0.0, 0.0], 1) < 1.2 and camera_margin(loose, [0.0, 0.0, 0.0], 2) < 1.2
+    tied = [pair(0, 1, 2.0, 12.0), pair(0, 2, 9.0, 9.5), pair(1, 2, 2.0, 30.0)]
+    assert camera_margin(tied, [0.0, 0.0, 0.0], 2) > 3
+
+
+def test_a_short_clip_that_fits_no_other_moment_is_believed():
+    """Every probe of another moment comes back to the right one; it is then judged where it was placed."""
+    tracks, rig = recordings((0.0, 0.05, -0.02), 60.0, 100, seed=3, outliers=0.0, swaps=0.0)
+    report = motion_offsets(tracks, "h36m17", intrinsics=rig, max_offset_s=0.5)
+    assert report.sure
+    np.testing.assert_allclose(report.offsets_s, [0.0, 0.05, -0.02], atol=0.003)
 
 
 def test_pairs_that_contradict_the_others_are_left_out():

@@ -203,10 +203,12 @@ def fit_pair(
     iterations: int = 18,
     most_frames: int = _FIT_FRAMES,
     max_step_s: float = 0.04,
+    wide: float = _WIDE,
 ) -> PairFit | None:
     """Move pose, shift and, with ``rate``, clock rate of b until the robust Sampson cost is least.
 
-    ``pieces`` are stretches of one recording, each seen by camera a and camera b; the pose is one for all.
+    ``pieces`` are stretches of one recording, each seen by camera a and camera b; the pose is one for all. ``wide`` is
+    the width of the loss at the start, a share of the focal length.
 
     Returns None with fewer than 60 correspondences, or where the offset is not determined.
     """
@@ -224,7 +226,7 @@ def fit_pair(
         r, J, basis = _linearise(R, t, x1, x2, d1, d2, world - reference, fa, fb, columns)
         trust = 1 / (1 + (doubt / min(noise, 10.0)) ** 2)
         noise = max(1.4826 * _middle(np.abs(r) * np.sqrt(trust), trust), 0.05)
-        width = max(3.0 * noise, _WIDE * 0.5 * (fa + fb) * 0.6**k)
+        width = max(3.0 * noise, wide * 0.5 * (fa + fb) * 0.6**k)
         w = trust / (1 + trust * (r / width) ** 2) ** 2
         H, g = (J * w[:, None]).T @ J, (J * w[:, None]).T @ r
         step = _solve(H, g)
@@ -314,9 +316,9 @@ def _linearise(
     """
     y = R[:, :2] @ x1.T + R[:, 2:]  # R x1
     h2 = np.concatenate([x2.T, np.ones((1, len(x2)))])
-    ts = t[:, None] * np.ones(len(x1))
-    line2 = _cross(ts, y)  # E x1
-    back = _cross(h2, ts)  # x2 x t; E' x2 = R' (x2 x t)
+    tx = np.array([[0.0, -t[2], t[1]], [t[2], 0.0, -t[0]], [-t[1], t[0], 0.0]])
+    line2 = tx @ y  # E x1
+    back = -tx @ h2  # x2 x t; E' x2 = R' (x2 x t)
     line1 = R[:, :2].T @ back
     below = np.sqrt((line1**2).sum(0) / f1**2 + (line2[:2] ** 2).sum(0) / f2**2)
     below = np.maximum(below, 1e-12)
@@ -329,8 +331,8 @@ def _linearise(
     pull = r / below
     g1 = pull * (R[:, :2] @ (line1 / f1**2))
     g2 = pull * np.concatenate([line2[:2] / f2**2, np.zeros((1, len(x1)))])
-    by_y = back - _cross(g2, ts)
-    by_h2 = line2 - _cross(ts, g1)
+    by_y = back + tx @ g2
+    by_h2 = line2 - tx @ g1
     J = np.empty((n, len(x1)))
     J[:3] = _cross(y, by_y) - _cross(g1, back)  # y -> y + w x y; back turns the other way under R'
     J[3:5] = basis @ (_cross(y, h2 - g2) - _cross(g1, h2))

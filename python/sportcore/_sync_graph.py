@@ -27,6 +27,7 @@ _NUDGE = 0.4  # frames: where that is so, the robust start is only good at nearl
 _CLEAR = 1.5
 _VERY_CLEAR = 3.0  # below this for any camera, all pairs are searched
 _PROBES_S = (-0.4, 0.4)
+_STEP_S = 0.04  # an offset moves by at most this in one step
 _CLOSE_S = 0.06
 _APART_S = 0.15
 _TRIAL_FRAMES = 90
@@ -87,18 +88,25 @@ class Pair:
         return min(others, default=np.inf) / here.scale_px
 
 
-def try_offset(views: Sequence[View], a: int, b: int, offset_s: float, height: float = 0.0) -> Trial | None:
-    """Fit a pair from one trial offset; None where there is too little to compare."""
+def try_offset(views: Sequence[View], a: int, b: int, offset_s: float, *, held: bool = False) -> Trial | None:
+    """Fit a pair from one trial offset, or with it (``held``); None where there is too little to compare."""
     start = start_pose(views[a], views[b], offset_s)
     if start is None:
         return None
-    return _refine(views, a, b, offset_s, height, start[0], start[1])
+    return _refine(views, a, b, offset_s, 0.0, start[0], start[1], 0.0 if held else _STEP_S)
 
 
 def _refine(
-    views: Sequence[View], a: int, b: int, offset_s: float, height: float, R: Floats, t: Floats
+    views: Sequence[View],
+    a: int,
+    b: int,
+    offset_s: float,
+    height: float,
+    R: Floats,
+    t: Floats,
+    max_step_s: float = _STEP_S,
 ) -> Trial | None:
-    fit = fit_pair([(views[a], views[b])], R, t, offset_s, most_frames=_TRIAL_FRAMES)
+    fit = fit_pair([(views[a], views[b])], R, t, offset_s, most_frames=_TRIAL_FRAMES, max_step_s=max_step_s)
     return None if fit is None else Trial(fit.shift_s, height, fit)
 
 
@@ -126,8 +134,11 @@ def search_pair(views: Sequence[View], pair: Pair, lags: Floats, heights: Floats
         if trial is not None:
             pair.add(trial)
     if pair.trials and not np.isfinite(pair.margin(pair.trials[0].offset_s)):  # nothing else to hold it against
+        here = pair.trials[0].offset_s
         for probe in _PROBES_S:
-            trial = try_offset(views, pair.a, pair.b, pair.trials[0].offset_s + probe)
+            trial = try_offset(views, pair.a, pair.b, here + probe)
+            if trial is not None and abs(trial.offset_s - here) <= _APART_S:  # came back: how bad is it there?
+                trial = try_offset(views, pair.a, pair.b, here + probe, held=True)
             if trial is not None:
                 pair.add(trial)
     pair.searched = True

@@ -28,6 +28,7 @@ _MARGIN = 1.5  # the best other moment must fit this much worse
 _FOUL = 0.2  # a larger share of wrong observations: cleaned more than once, and a larger margin is asked for
 _FOUL_MARGIN = 2.0
 _CLEANINGS = 4
+_NEAR = 0.01  # width of the loss, shares of the focal length, where pose and clocks are nearly right
 _ROUGH, _FULL = 120, 300  # frames of either camera in a fit
 _STILL = 0.08  # joints that travel less than this share of the body stand still
 _WILD = 0.06  # residuals larger than this share of the body do not show one body from two sides
@@ -270,7 +271,7 @@ def _refine(
         both = [
             (replace(s[a], clock=clocks[a]), replace(s[b], clock=clocks[b])) for s in stretches if a in s and b in s
         ]
-        fit = fit_pair(both, R, t, rate=drift, reference=reference, most_frames=frames) if both else None
+        fit = fit_pair(both, R, t, rate=drift, reference=reference, most_frames=frames, wide=_NEAR) if both else None
         if fit is not None and fit.scale_px <= _WILD * min(v.curves.extent_px() for v in both[0]):
             fits[a, b] = fit
     return solve_clocks(fits, clocks, drift)
