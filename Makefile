@@ -11,7 +11,7 @@ PIP    := $(PY) -m pip --disable-pip-version-check -q
 TORCH  ?= torch==2.13.0
 SOURCES := pyproject.toml CMakeLists.txt $(shell find cmake cpp cuda python/bindings -type f 2>/dev/null)
 
-.PHONY: demo test test-fast test-sanitize bench lint format stubs docs-media clean
+.PHONY: demo test test-fast test-sanitize bench bench-peers lint format stubs docs-media clean
 
 demo: $(VENV)/.ready
 	$(VENV)/bin/sportcore demo $(ARGS)
