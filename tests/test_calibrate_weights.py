@@ -50,3 +50,18 @@ def test_bones_are_kept_where_the_detector_errs_systematically():
     report = sc.calibrate(biased, rig).report
     assert report.extra["bone_lengths_used"]
     assert report.rotation_sigma_deg.min() > 2 * sc.calibrate(noisy, rig).report.rotation_sigma_deg.max()
+
+
+def test_a_detectors_own_idea_of_joints_is_taken_off():
+    """Shifts of 6 px per joint and camera cost 0.8 degrees on these scenes when they are taken for noise."""
+    errors = []
+    for seed in (1, 3, 5):
+        rig, kp, _ = scene(4, 200, seed)
+        own = np.random.default_rng(seed).normal(size=(4, 1, 17, 2)) * 6.0
+        noisy = with_noise(kp, np.full(kp.score.shape, 2.0), seed)
+        cal = sc.calibrate(noisy.replace(xy=noisy.xy + own), rig)
+        errors.append(error_deg(cal, rig))
+        assert 3.0 < cal.report.extra["detector_bias_px"] < 7.0
+        assert errors[-1] < 2 * np.median(cal.report.rotation_sigma_deg)
+        assert "detector_bias_px" not in sc.calibrate(noisy, rig).report.extra
+    assert np.mean(errors) < 0.4

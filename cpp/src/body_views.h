@@ -64,6 +64,12 @@ class BodyViews {
     for (std::size_t s = 0; s < weight_.size(); ++s)
       if (weight_[s] > 0) weight_[s] = f(s / (F * J), s % J, weight_[s]);
   }
+  // Another place in the image for an observation; where its lens knows none, it stays.
+  void move(std::size_t s, const double* uv, const Intrinsics<double>& lens) {
+    double x[2];
+    if (!unproject(lens, uv, x)) return;
+    for (int i = 0; i < 2; ++i) x_[2 * s + i] = x[i], xy_[2 * s + i] = uv[i];
+  }
   const double* normalised(std::size_t s) const { return x_.data() + 2 * s; }
   const double* pixel(std::size_t s) const { return xy_.data() + 2 * s; }
 

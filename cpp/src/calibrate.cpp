@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "body_adjust.h"
+#include "body_bias.h"
 #include "sportcore/error.h"
 #include "sportcore/essential.h"
 #include "sportcore/parallel.h"
@@ -389,6 +390,18 @@ CalibrateResult calibrate_bodies(const BodyObservations& in, const CalibrateOpti
   a.covariance = true;
   result.bundle = adjust(views, best, a, options.num_threads);
   rebuild(views, std::min(threshold, 5 * best.sigma_px));
+  if (result.bundle.correlation > kSystematic) {
+    // Shifts and cameras in turn, not to the end: what is left of the cameras' errors would pass into the
+    // shifts. The deviations stay those of before, which count the shifts as unknown.
+    detail::DetectorBias bias(views);
+    a.covariance = false;
+    a.iterations = 10;
+    for (int round = 0; round < 2 && bias.update(views, best, in.lens); ++round) {
+      adjust(views, best, a, options.num_threads);
+      rebuild(views, std::min(threshold, 5 * best.sigma_px));
+    }
+    result.detector_bias_px = bias.size_px();
+  }
   if (options.probe_focal) {  // on the start frames: enough to tell, and cheap
     Reconstruction probe = best;
     probe.structure =

@@ -224,6 +224,7 @@ py::dict calibrate(const Doubles& xy, const Doubles& weight, const CameraArray& 
   d["swapped"] = any ? py::object(flags_out(r.swapped, {C, F})) : py::none();
   d["bundle"] = bundle_out(r.bundle);
   d["bones_used"] = r.bones_used;
+  d["detector_bias_px"] = r.detector_bias_px;
   d["bone_length"] = r.bone_length;
   d["bone_sigma"] = r.bone_sigma;
   d["time_offset_s"] = r.time_offset;

@@ -73,6 +73,9 @@ struct CalibrateResult {
   std::vector<std::uint8_t> swapped;        // (C, F) left and right exchanged
   BundleResult bundle;      // the closing adjustment (cameras in ascending order of the connected)
   bool bones_used = false;  // they held the cameras better than the views alone
+  /// Root mean square shift of a joint in a camera that was taken off the observations: a detector's own idea
+  /// of a hip; 0 where errors look independent. px, either coordinate.
+  double detector_bias_px = 0;
   std::vector<double> bone_length, bone_sigma;   // (num_bones) and deviation from frame to frame; 0: unknown
   std::vector<double> time_offset, clock_drift;  // (C) s and s/s, see BundleClocks
   double focal_factor = 1.0;                     // best common focal factor, when probed

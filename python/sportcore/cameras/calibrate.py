@@ -178,6 +178,8 @@ def calibrate(
     seconds["triangulation"] = time.perf_counter() - start
     extra: dict[str, Any] = {"motion": motion, "max_reprojection_error_px": error_px}
     extra |= lens_facts
+    if result["detector_bias_px"] > 0:
+        extra["detector_bias_px"] = float(result["detector_bias_px"])
     if bones is not None:
         extra["bone_lengths_used"] = bool(result["bones_used"])
     if clocks is not None:
