@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <memory>
+#include <tuple>
 
 #include "bindings.h"
 #include "sportcore/essential.h"
 #include "sportcore/resection.h"
+#include "sportcore/rotation_averaging.h"
 
 namespace sportcore::bindings {
 namespace {
@@ -100,6 +102,40 @@ py::dict bundle_out(const BundleResult& r) {
   return d;
 }
 
+// (cameras (V, 2), R (V, 3, 3), sigma_rad (V)) or None
+std::vector<RotationEdge> edges_from(const py::object& given) {
+  std::vector<RotationEdge> edges;
+  if (given.is_none()) return edges;
+  const auto parts = given.cast<std::tuple<Array<std::int32_t>, Doubles, Doubles>>();
+  const auto& [ends, R, sigma] = parts;
+  check_shape(ends, "cameras of the rotations", {-1, 2});
+  check_shape(R, "rotations", {ends.shape(0), 3, 3});
+  check_shape(sigma, "sigma_rad", {ends.shape(0)});
+  for (py::ssize_t k = 0; k < ends.shape(0); ++k) {
+    RotationEdge e;
+    e.first = ends.at(k, 0), e.second = ends.at(k, 1);
+    std::copy(R.data(k), R.data(k) + 9, e.R);
+    e.sigma_rad = sigma.at(k);
+    edges.push_back(e);
+  }
+  return edges;
+}
+
+py::dict average(py::ssize_t num_nodes, const py::object& given, double loss_scale) {
+  require(num_nodes > 0, "num_nodes must be positive.");
+  const std::vector<RotationEdge> edges = edges_from(given);
+  RotationAveragingOptions options;
+  options.loss_scale = loss_scale;
+  const RotationAveragingResult r = average_rotations(num_nodes, edges.data(), edges.size(), options);
+  py::dict d;
+  d["R"] = copy_out(r.R, {num_nodes, 3, 3});
+  d["component"] = copy_out(r.component, {num_nodes});
+  d["residual_rad"] = copy_out(r.residual_rad, {static_cast<py::ssize_t>(edges.size())});
+  d["weight"] = copy_out(r.weight, {static_cast<py::ssize_t>(edges.size())});
+  d["converged"] = r.converged;
+  return d;
+}
+
 void check_flip(const Array<std::int32_t>& flip, py::ssize_t J) {
   check_shape(flip, "flip", {J});
   for (py::ssize_t j = 0; j < J; ++j)
@@ -133,7 +169,7 @@ py::dict calibrate(const Doubles& xy, const Doubles& weight, const CameraArray& 
                    const std::string& focal, bool probe_focal, bool undo_swaps, int num_threads,
                    std::uint64_t seed, const py::object& bones, const py::object& bone_pairs,
                    bool principal_point, bool radial, double focal_sigma, double principal_point_sigma_px,
-                   double radial_sigma, bool clocks, bool drift, double frame_s) {
+                   double radial_sigma, bool clocks, bool drift, double frame_s, const py::object& votes) {
   const py::ssize_t C = static_cast<py::ssize_t>(cameras.cameras.size());
   check_shape(xy, "xy_px", {C, -1, -1, 2});
   const py::ssize_t T = xy.shape(1), J = xy.shape(2);
@@ -168,6 +204,11 @@ py::dict calibrate(const Doubles& xy, const Doubles& weight, const CameraArray& 
       in.num_bone_pairs = pair_array.shape(0), in.bone_pairs = pair_array.data();
     }
   }
+  const std::vector<RotationEdge> edges = edges_from(votes);
+  for (const RotationEdge& e : edges)
+    require(std::min(e.first, e.second) >= 0 && std::max(e.first, e.second) < C && e.first != e.second,
+            "rotation_votes must name two different cameras each.");
+  in.num_votes = edges.size(), in.votes = edges.data();
   in.frame_s = frame_s;
   require(!clocks || frame_s > 0, "Clocks need the time from frame to frame.");
   CalibrateOptions options;
@@ -215,6 +256,7 @@ py::dict calibrate(const Doubles& xy, const Doubles& weight, const CameraArray& 
     pairs.append(q);
   }
   d["pairs"] = pairs;
+  d["start_from_rotations"] = r.start_from_rotations;
   d["start_pair"] = py::make_tuple(r.start_first, r.start_second);
   d["sigma_px"] = r.sigma_px;
   d["frames"] = copy_out(r.frames, {F});
@@ -399,9 +441,13 @@ void register_calibrate(py::module_& m) {
         py::arg("bones") = py::none(), py::arg("bone_pairs") = py::none(), py::arg("principal_point") = false,
         py::arg("radial") = false, py::arg("focal_sigma") = 0.0, py::arg("principal_point_sigma_px") = 0.0,
         py::arg("radial_sigma") = 0.0, py::arg("clocks") = false, py::arg("drift") = false,
-        py::arg("frame_s") = 0.0,
+        py::arg("frame_s") = 0.0, py::arg("rotation_votes") = py::none(),
         "Camera poses from the keypoints (C, T, J, 2) px of a moving body, up to a similarity; see "
         "calibrate.h.");
+  m.def("average_rotations", &average, py::arg("num_nodes"), py::arg("edges"), py::kw_only(),
+        py::arg("loss_scale") = 3.0,
+        "Robust rotations (n, 3, 3) from edges (cameras (E, 2), second from first (E, 3, 3), deviation (E) "
+        "rad).");
   m.def("find_swaps", &swaps, py::arg("xy_px"), py::arg("weight"), py::arg("cameras"), py::arg("flip"),
         py::arg("threshold_px"), py::arg("num_threads") = 0,
         "Flags (C, T) of camera-frames with left and right exchanged, given the cameras.");
