@@ -86,6 +86,8 @@ Structure build_structure(const BodyViews& views, const std::vector<Camera<doubl
                           double min_parallax_rad, int num_threads);
 
 // Exchanges left and right in camera-frames where that lets the views agree better. Returns how many changed.
+// Up to eight cameras are decided together; of more, eight are, and the others are judged against their
+// points.
 std::size_t undo_swaps(BodyViews& views, const std::vector<Camera<double>>& cameras,
                        const std::vector<std::uint8_t>& placed, double threshold_px, int num_threads);
 

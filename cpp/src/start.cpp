@@ -12,9 +12,10 @@
 namespace sportcore::detail {
 namespace {
 
-constexpr std::size_t kPartners = 7;    // of each camera, for pairwise geometry
-constexpr std::size_t kFewCameras = 8;  // up to here cameras join one at a time
-constexpr double kSureShare = 0.5;      // of inliers, above which a pose needs no second hypothesis
+constexpr std::size_t kPartners = 7;     // of each camera, for pairwise geometry
+constexpr std::size_t kFewCameras = 8;   // up to here cameras join one at a time
+constexpr std::size_t kThirdViews = 12;  // that judge a start pair
+constexpr double kSureShare = 0.5;       // of inliers, above which a pose needs no second hypothesis
 
 // Which pairs to estimate: all of few cameras. Else those along which the graph of shared joints holds
 // together best (a spanning tree), and for each camera those it shares most with; where many share equally
@@ -236,22 +237,32 @@ void grow(BodyViews& views, Reconstruction& r, const Hints& hints, const Calibra
 }
 
 // How badly the cameras outside the pair are explained by its points: mean truncated cost, 1 for a camera
-// that fails.
+// that fails. Of many cameras those that see most of the points.
 double third_view_cost(const BodyViews& views, const Reconstruction& r, const Hints& hints,
                        double threshold_px, const CalibrateOptions& options) {
+  std::vector<std::size_t> others, seen(views.C, 0);
+  for (std::size_t c = 0; c < views.C; ++c)
+    if (!r.placed[c]) others.push_back(c);
+  if (others.size() > kThirdViews) {
+    for (std::size_t c : others)
+      for (std::size_t f = 0; f < views.F; ++f)
+        for (std::size_t j = 0; j < views.J; ++j)
+          seen[c] +=
+              is_finite(r.structure.points[3 * (f * views.J + j)]) && views.weight(views.source(c, f, j)) > 0;
+    std::stable_sort(others.begin(), others.end(),
+                     [&](std::size_t a, std::size_t b) { return seen[a] > seen[b]; });
+    others.resize(kThirdViews);
+  }
   double sum = 0;
-  int n = 0;
-  for (std::size_t c = 0; c < views.C; ++c) {
-    if (r.placed[c]) continue;
+  for (std::size_t c : others) {
     const ResectionResult pose = resect(views, r, static_cast<int>(c), hints, threshold_px, options.seed);
-    ++n;
     if (!pose.success || pose.num_inliers < 12) {
       sum += 1;
     } else {
       sum += 1 - pose.inlier_share * (1 - 0.5 * std::min(1.0, pose.median_residual_px / threshold_px));
     }
   }
-  return n ? sum / n : 0.0;
+  return others.empty() ? 0.0 : sum / static_cast<double>(others.size());
 }
 
 }  // namespace
