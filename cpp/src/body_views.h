@@ -52,6 +52,13 @@ class BodyViews {
   std::size_t source(std::size_t c, std::size_t f, std::size_t j) const {
     return slot(c, f, swapped[c * F + f] ? static_cast<std::size_t>(flip[j]) : j);
   }
+  // Takes the sides that the observations bring as a hypothesis, where they bring one.
+  void exchange(const BodyObservations& observations) {
+    if (observations.sides)
+      for (std::size_t c = 0; c < C; ++c)
+        for (std::size_t f = 0; f < F; ++f)
+          swapped[c * F + f] = observations.sides[c * observations.num_frames + frames[f]] != 0;
+  }
   double weight(std::size_t s) const { return weight_[s]; }
   // Replaces every weight (where there is an observation) by a function of it.
   template <class Function>

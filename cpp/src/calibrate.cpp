@@ -48,6 +48,7 @@ std::vector<std::uint8_t> find_swaps(const BodyObservations& in, const Camera<do
   std::vector<std::int32_t> frames(in.num_frames);
   std::iota(frames.begin(), frames.end(), 0);
   BodyViews views(in, std::move(frames), num_threads);
+  views.exchange(in);
   detail::undo_swaps(views, std::vector<Camera<double>>(cameras, cameras + in.num_cameras),
                      std::vector<std::uint8_t>(in.num_cameras, 1), threshold_px, num_threads);
   return views.swapped;
@@ -89,6 +90,7 @@ CalibrateResult calibrate_bodies(const BodyObservations& in, const CalibrateOpti
   if (!found.found()) return result;
   result.start_first = found.first, result.start_second = found.second;
   result.start_from_rotations = found.from_rotations;
+  result.start_from_sides = found.from_sides;
   Reconstruction best = std::move(found.reconstruction);
   const auto rebuild = [&](const BodyViews& views, double px) {
     best.structure = detail::build_structure(views, best.cameras, best.placed, px, options.min_parallax_rad,
@@ -108,6 +110,7 @@ CalibrateResult calibrate_bodies(const BodyObservations& in, const CalibrateOpti
   // All chosen frames.
   BodyViews views(in, result.frames, options.num_threads);
   views.map_weights(scale);
+  if (found.from_sides) views.exchange(in);
   if (options.undo_swaps)
     detail::undo_swaps(views, best.cameras, best.placed, std::min(threshold, 5 * best.sigma_px),
                        options.num_threads);

@@ -35,7 +35,7 @@ CameraPair estimate_pair(const BodyViews& views, int a, int b, double threshold_
 struct Start {
   Reconstruction reconstruction;
   int first = -1, second = -1;
-  bool from_rotations = false;
+  bool from_rotations = false, from_sides = false;
   std::vector<std::uint8_t> swapped;  // (C, F) sides exchanged on the way
 
   bool found() const { return first >= 0; }

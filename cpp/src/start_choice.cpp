@@ -2,8 +2,6 @@
 // Which of several starts the calibration goes on from.
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
 
 #include "sportcore/parallel.h"
 #include "start.h"
@@ -147,12 +145,19 @@ double contradiction(const Reconstruction& r, const std::vector<CameraPair>& pai
   return total > 0 ? against / total : 0.0;
 }
 
+// Whether sides are exchanged in any frame of a camera.
+bool turned(const BodyViews& views, int camera) {
+  const auto at = views.swapped.begin() + static_cast<std::ptrdiff_t>(camera * views.F);
+  return std::any_of(at, at + static_cast<std::ptrdiff_t>(views.F), [](std::uint8_t s) { return s != 0; });
+}
+
 RotationPriors average(std::size_t cameras, const std::vector<RotationEdge>& edges, double sigma_rad) {
   const RotationAveragingResult mean = average_rotations(cameras, edges.data(), edges.size(), {});
   return {mean.R, mean.component, sigma_rad};
 }
 
-// Pairs as they are where they agree with the rotations, estimated anew near these where they do not.
+// Pairs as they are where they agree with the rotations, estimated anew near these where they do not, or
+// where the sides of one of the cameras are not as they were.
 std::vector<CameraPair> pairs_near(const BodyViews& views, const std::vector<CameraPair>& pairs,
                                    const RotationPriors& priors, const CalibrateOptions& options,
                                    std::size_t* changed) {
@@ -164,7 +169,8 @@ std::vector<CameraPair> pairs_near(const BodyViews& views, const std::vector<Cam
       if (!priors.related(p.first, p.second) || p.num_shared < 8) continue;
       double R[9];
       priors.between(p.first, p.second, R);
-      if (p.success && angle_between(p.R, R) < 2 * priors.sigma_rad) continue;
+      const bool same = !turned(views, p.first) && !turned(views, p.second);
+      if (same && p.success && angle_between(p.R, R) < 2 * priors.sigma_rad) continue;
       p = estimate_pair(views, p.first, p.second, 0.5 * options.max_reprojection_error_px, options, R,
                         priors.sigma_rad);
       moved[k] = p.success;
@@ -175,28 +181,26 @@ std::vector<CameraPair> pairs_near(const BodyViews& views, const std::vector<Cam
 }
 
 // Whether a start may replace another: it places no fewer cameras, contradicts the votes no more, and
-// explains clearly more of the same observations, or no less with limbs that are far nearer to constant. One
-// that places cameras which the other left out turns a refusal into an answer: it must look like a body seen
-// by all.
+// explains clearly more of the same observations; or, where the limbs of the other one stretch, hardly less
+// with limbs that are far nearer to constant (two views agree a little better when sides are exchanged to
+// please them). One that places cameras which the other left out turns a refusal into an answer: it must look
+// like a body seen by all.
 bool clearly_better(const Candidate& a, const Candidate& b) {
   if (a.placed < b.placed || a.dissent > std::max(b.dissent, 0.25)) return false;
   if (a.placed > b.placed && (a.spread > 0.4 || a.worst < 0.35)) return false;
   if (a.explained > b.explained + 0.03) return a.spread < 1.2 * b.spread + 0.05;
-  return a.explained > b.explained - 0.003 && a.spread < 0.7 * b.spread;
+  if (b.spread < kLooseLimbs) return false;
+  return (a.explained > b.explained - 0.003 && a.spread < 0.7 * b.spread) ||
+         (a.explained > b.explained - 0.015 && a.spread < 0.5 * b.spread);
 }
 
 }  // namespace
 
 Start choose_start(BodyViews& views, const BodyObservations& in, const std::vector<CameraPair>& pairs,
                    const CalibrateOptions& options) {
-  const bool debug = std::getenv("SC_DEBUG");
-  const char* force = std::getenv("SC_FORCE");
   Candidate best{find_start(views, in, pairs, nullptr, false, options), views};
   if (best.start.found()) judge(best, in, options);
   const double against = best.start.found() ? contradiction(best.start.reconstruction, pairs) : 1.0;
-  if (debug)
-    std::fprintf(stderr, "plain placed %zu explained %.3f spread %.3f dissent %.2f worst %.2f contra %.2f\n",
-                 best.placed, best.explained, best.spread, best.dissent, best.worst, against);
   const bool doubtful = best.placed < views.C || best.explained < kLittleExplained ||
                         best.spread > kLooseLimbs || against > kContradiction || best.dissent > 0.3;
   if (doubtful) {
@@ -219,18 +223,18 @@ Start choose_start(BodyViews& views, const BodyObservations& in, const std::vect
       priors.push_back(average(views.C, votes, sigma[sigma.size() / 2]));
     }
     for (std::size_t k = 0; k < priors.size(); ++k) {
+      BodyViews guessed = views;
+      const bool sides = k == 1 && in.sides && options.undo_swaps;
+      if (sides) guessed.exchange(in);
       std::size_t changed = 0;
-      const std::vector<CameraPair> near = pairs_near(views, pairs, priors[k], options, &changed);
+      const std::vector<CameraPair> near = pairs_near(guessed, pairs, priors[k], options, &changed);
       if (!changed && best.placed == views.C) continue;
-      Candidate other{find_start(views, in, near, &priors[k], options.undo_swaps, options), views};
+      Candidate other{find_start(guessed, in, near, &priors[k], options.undo_swaps, options), guessed};
       if (!other.start.found()) continue;
       other.start.from_rotations = true;
+      other.start.from_sides = sides;
       judge(other, in, options);
-      if (debug)
-        std::fprintf(stderr, "graph%zu placed %zu explained %.3f spread %.3f dissent %.2f worst %.2f\n", k,
-                     other.placed, other.explained, other.spread, other.dissent, other.worst);
-      if (force ? std::atoi(force) == static_cast<int>(k) + 1 : clearly_better(other, best))
-        best = std::move(other);
+      if (clearly_better(other, best)) best = std::move(other);
     }
   }
   if (best.start.found()) views = std::move(best.views);

@@ -37,6 +37,7 @@ struct BodyObservations {
   std::size_t num_votes = 0;
   const RotationEdge* votes =
       nullptr;  // (num_votes) what something else than the keypoints says of rotations
+  const std::uint8_t* sides = nullptr;  // (C, T) and of left and right exchanged: a hypothesis; may be null
 };
 
 struct CalibrateOptions {
@@ -69,6 +70,7 @@ struct CalibrateResult {
   std::vector<Camera<double>> cameras;      // (C) poses of the connected cameras; the others stay at identity
   std::vector<std::uint8_t> connected;      // (C)
   std::vector<CameraPair> pairs;            // every pair, tried or not
+  bool start_from_sides = false;            // the start went on from BodyObservations::sides
   bool start_from_rotations = false;        // the start from averaged rotations was the better one
   int start_first = -1, start_second = -1;  // the pair that the reconstruction grew from
   double sigma_px = 0;                      // deviation of one coordinate of an inlier observation
@@ -92,7 +94,8 @@ SPORTCORE_API CalibrateResult calibrate_bodies(const BodyObservations& observati
                                                const CalibrateOptions& options);
 
 /// Which camera-frames have left and right exchanged, given the cameras (C): (C, T) flags. threshold_px
-/// truncates the reprojection distance; a few times the deviation of an observation.
+/// truncates the reprojection distance; a few times the deviation of an observation. The search goes on from
+/// observations.sides where these are given.
 SPORTCORE_API std::vector<std::uint8_t> find_swaps(const BodyObservations& observations,
                                                    const Camera<double>* cameras, double threshold_px,
                                                    int num_threads);

@@ -27,7 +27,7 @@ from .lenses import (
     with_refined_lenses,
     with_result_lenses,
 )
-from .monocular import as_arguments, check_votes, rotation_votes
+from .monocular import as_arguments, check_votes, exchanged_sides, rotation_votes
 from .options import CalibrateOptions
 from .quality import build_report
 
@@ -87,7 +87,11 @@ def calibrate(
         )
     step = _Steps(progress, 4)
     complaints = Complaints(options.force)
-    votes = None if monocular_3d is None else rotation_votes(_monocular_poses(monocular_3d, keypoints))
+    votes, sides = None, None
+    if monocular_3d is not None:
+        poses = _monocular_poses(monocular_3d, keypoints)
+        votes = rotation_votes(poses)
+        sides = exchanged_sides(poses, votes) if options.undo_swaps and not options.time_offsets else None
     rig = match_rig(keypoints, intrinsics, complaints)
     names = rig.names
     gauge_options = _gauge_options(options, names)
@@ -115,7 +119,7 @@ def calibrate(
             probe_focal=options.refine_focal == "none", undo_swaps=options.undo_swaps,
             num_threads=options.num_threads, seed=options.seed, bones=bones,
             bone_pairs=bone_pairs if options.bone_symmetry else None,
-            rotation_votes=as_arguments(votes) if votes and not options.time_offsets else None,
+            rotation_votes=as_arguments(votes) if votes and not options.time_offsets else None, sides=sides,
             **lens_arguments(options, rig), **more,
         )  # fmt: skip
 
@@ -162,8 +166,9 @@ def calibrate(
     swapped = np.zeros((len(rig), keypoints.n_frames), bool)
     if flip is not None and np.asarray(result["swapped"]).any():
         swapped = _core.find_swaps(
-            xy, weight, camera_array(calibrated), flip, float(min(limit, 5 * result["sigma_px"])), options.num_threads
-        )
+            xy, weight, camera_array(calibrated), flip, float(min(limit, 5 * result["sigma_px"])), options.num_threads,
+            sides if result["start_from_sides"] else None,
+        )  # fmt: skip
         named, used = _exchanged(named, used, swapped)
     error_px = float(min(limit, max(6 * result["sigma_px"], 3.0)))
     points = triangulate(

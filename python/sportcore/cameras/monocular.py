@@ -18,7 +18,7 @@ from ..skeletons import H36M17
 from ..types import Rig
 from .checks import Complaints
 
-__all__ = ["RotationVote", "as_arguments", "check_votes", "rotation_votes"]
+__all__ = ["RotationVote", "as_arguments", "check_votes", "exchanged_sides", "rotation_votes"]
 
 Floats = NDArray[np.float64]
 
@@ -26,6 +26,7 @@ Floats = NDArray[np.float64]
 TILT_RAD = np.radians(4.0)
 #: angle from which a direction says less and less, and the one that a frame may cost at most
 BONE_RAD, FRAME_RAD = np.radians(25.0), np.radians(50.0)
+SCALE2 = (2 * np.sin(BONE_RAD / 2)) ** 2
 #: what the exchange of sides costs a frame, share of the most that a frame can cost
 SWAP_COST = 0.05
 FEWEST_FRAMES, MOST_FRAMES, BLOCKS = 8, 150, 5
@@ -69,9 +70,7 @@ def rotation_votes(poses_camera: ArrayLike) -> list[RotationVote]:
     poses = np.asarray(poses_camera, float)
     if poses.ndim != 4 or poses.shape[2:] != (17, 3):
         raise InputError(f"poses must be (C, T, 17, 3), got {poses.shape}.")
-    straight = _directions(poses)
-    crossed = _directions(poses[:, :, H36M17.flip_permutation])
-    seen = np.isfinite(straight).all(-1).sum(-1) >= 8  # (C, T) bones enough
+    straight, crossed, seen = _bones(poses)
     votes = []
     for i in range(len(poses)):
         for j in range(i + 1, len(poses)):
@@ -82,6 +81,41 @@ def rotation_votes(poses_camera: ArrayLike) -> list[RotationVote]:
             a, b, c = (np.nan_to_num(x) for x in (straight[i, frames], straight[j, frames], crossed[j, frames]))
             votes.extend(RotationVote(i, j, *found) for found in _pair(a, b, c))
     return votes
+
+
+def exchanged_sides(poses_camera: ArrayLike, votes: list[RotationVote]) -> NDArray[np.bool_]:
+    """Camera-frames (C, T) whose left and right seem exchanged, from what pairs of cameras say of each frame.
+
+    For each frame the assignment of sides that most agrees with the pairs, each by how much better the bones fit; of an
+    assignment and its opposite, which are the same between the cameras, the one with fewer exchanges.
+
+    Args:
+        poses_camera: as for :func:`rotation_votes`.
+        votes: of these poses; the first of each pair counts.
+    """
+    poses = np.asarray(poses_camera, float)
+    straight, crossed, seen = _bones(poses)
+    C, T = seen.shape
+    gain = np.zeros((C, C, T))  # positive: the two agree when one of them is exchanged
+    for vote in reversed(votes):
+        i, j = vote.first, vote.second
+        a = np.nan_to_num(straight[i])
+        cost = [_frame_cost(vote.R, a, np.nan_to_num(b[j])) for b in (straight, crossed)]
+        gain[i, j] = gain[j, i] = np.where(seen[i] & seen[j], cost[0] - cost[1], 0.0)
+    best, sign = np.full(T, -np.inf), np.ones((C, T))
+    for k in range(min(C, 8)):  # exchanged is -1; what camera k says of the others, then each by all the others
+        trial = np.where(gain[k] > 0, -1.0, 1.0)
+        for _ in range(3):
+            for c in range(C):
+                pull = -(gain[c] * trial).sum(0)
+                trial[c] = np.where(pull == 0, trial[c], np.sign(pull))
+        agreement = -np.einsum("ijt,it,jt->t", gain, trial, trial)
+        better = agreement > best
+        best = np.where(better, agreement, best)
+        sign[:, better] = trial[:, better]
+    exchanged = (sign < 0) & seen
+    opposite = 2 * exchanged.sum(0) > seen.sum(0)
+    return np.where(opposite, ~exchanged & seen, exchanged)
 
 
 def as_arguments(votes: list[RotationVote]) -> tuple[NDArray[np.int32], Floats, Floats]:
@@ -110,6 +144,21 @@ def check_votes(votes: list[RotationVote], rig: Rig, complaints: Complaints) -> 
                     "degrees away from the calibrated rotation; left and right may be exchanged in one of them."
                 )
     return out
+
+
+def _bones(poses: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """(C, T, B, 3) directions, those with the sides exchanged, and (C, T) whether enough of them are there."""
+    straight = _directions(poses)
+    crossed = _directions(poses[:, :, H36M17.flip_permutation])
+    return straight, crossed, np.isfinite(straight).all(-1).sum(-1) >= 8
+
+
+def _frame_cost(R: Floats, a: Floats, b: Floats) -> Floats:
+    """(F,) mean bounded cost of R a against b, both (F, B, 3), 0 where missing."""
+    present = (a * a).sum(-1) * (b * b).sum(-1)
+    chord2 = ((b - a @ R.T) ** 2).sum(-1)
+    cost: Floats = (chord2 / (chord2 + SCALE2) * present).sum(-1) / np.maximum(present.sum(-1), 1)
+    return cost
 
 
 def _directions(poses: Floats) -> Floats:
@@ -157,16 +206,15 @@ def _pair(a: Floats, straight: Floats, crossed: Floats) -> list[tuple[Floats, fl
 
 def _refined(R: Floats, a: Floats, straight: Floats, crossed: Floats) -> tuple[Floats, float, float, float, float]:
     """Rotation, mean robust cost, misfit, deviation and swapped share, by reweighting from a start."""
-    scale2 = (2 * np.sin(BONE_RAD / 2)) ** 2
     blocks = np.arange(len(a)) * BLOCKS // len(a)
     present = (a * a).sum(-1) * (straight * straight).sum(-1)
     for _ in range(12):
         chord2 = np.stack([((b - a @ R.T) ** 2).sum(-1) for b in (straight, crossed)])  # (2, F, B)
-        robust = (chord2 / (chord2 + scale2) * present).sum(-1) / np.maximum(present.sum(-1), 1)
+        robust = (chord2 / (chord2 + SCALE2) * present).sum(-1) / np.maximum(present.sum(-1), 1)
         swapped = robust[1] + SWAP_COST < robust[0]
         b = np.where(swapped[:, None, None], crossed, straight)
         chosen = np.where(swapped[:, None], chord2[1], chord2[0])
-        weight = present / (1 + chosen / scale2) ** 2
+        weight = present / (1 + chosen / SCALE2) ** 2
         parts = np.einsum("fb,fbi,fbj->fij", weight, b, a)
         before, R = R, _wahba(parts.sum(0))
         if _angle(R @ before.T) < 1e-5:
