@@ -3,10 +3,11 @@
     python bench/start_hypotheses.py --scenes 12 [--lifter] [--json out.json]
 
 Few cameras and frames, a quarter to nearly half of the joints grossly wrong, left and right exchanged in half of the
-frames, cameras that see the athlete in a third of the frames, cameras that see the athlete in a third of the frames, far away behind long lenses, a ring of eight of which
-only neighbours share joints. Counted are right answers (worst relative rotation below 2 degrees), coarse ones (below
-10: what so few data give), refusals, and wrong answers. With ``--lifter`` the calibration is given what a lifter would say of the athlete:
-70 mm of error, 5 degrees of tilt in each camera, left for right where its 2D input was exchanged.
+frames, cameras that see the athlete in a third of the frames or stand far away behind long lenses, a ring of eight of
+which only neighbours share joints. Counted are right answers (worst relative rotation below 2 degrees), coarse ones
+(below 10: what so few data give), refusals, and wrong answers. With ``--lifter`` the calibration is given what a
+lifter would say of the athlete: 70 mm of error, 5 degrees of tilt in each camera, left for right where its 2D input
+was exchanged.
 """
 
 from __future__ import annotations

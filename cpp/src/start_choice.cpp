@@ -9,10 +9,12 @@
 namespace sportcore::detail {
 namespace {
 
+constexpr std::size_t kAllPairs = 8;       // cameras up to which all pairs are estimated
 constexpr double kEdgeRad = 0.035;         // deviation of a good essential matrix's rotation
 constexpr double kSharpRad = 0.06;         // of rotations averaged with them
 constexpr double kLittleExplained = 0.65;  // of the observations: a start to doubt
 constexpr double kLooseLimbs = 0.25;       // spread of their lengths: likewise
+constexpr double kDissent = 0.3;           // share of the votes that contradict it: likewise
 constexpr double kContradiction = 0.34;    // share of the pairs' inliers whose rotation is another: likewise
 
 double angle_between(const double* A, const double* B) {
@@ -167,6 +169,7 @@ std::vector<CameraPair> pairs_near(const BodyViews& views, const std::vector<Cam
     for (std::size_t k = begin; k < end; ++k) {
       CameraPair& p = out[k];
       if (!priors.related(p.first, p.second) || p.num_shared < 8) continue;
+      if (!p.success && views.C > kAllPairs) continue;  // most were never tried
       double R[9];
       priors.between(p.first, p.second, R);
       const bool same = !turned(views, p.first) && !turned(views, p.second);
@@ -194,37 +197,43 @@ bool clearly_better(const Candidate& a, const Candidate& b) {
          (a.explained > b.explained - 0.015 && a.spread < 0.5 * b.spread);
 }
 
+// Rotations averaged over the whole graph, and over the votes alone, which the pairs may contradict as one.
+std::vector<RotationPriors> averaged_rotations(std::size_t cameras, const BodyObservations& in,
+                                               const std::vector<CameraPair>& pairs) {
+  const std::vector<RotationEdge> votes(in.votes, in.votes + in.num_votes);
+  std::vector<RotationEdge> edges = votes;
+  for (const CameraPair& p : pairs) {
+    if (!p.success) continue;
+    RotationEdge e;
+    e.first = p.first, e.second = p.second;
+    std::copy(p.R, p.R + 9, e.R);
+    const double share = static_cast<double>(p.num_inliers) / static_cast<double>(p.num_shared);
+    e.sigma_rad = kEdgeRad / std::max(share, 0.1);
+    edges.push_back(e);
+  }
+  std::vector<RotationPriors> out{average(cameras, edges, kSharpRad)};
+  if (votes.empty()) return out;
+  std::vector<double> sigma;
+  for (const RotationEdge& v : votes) sigma.push_back(v.sigma_rad);
+  std::nth_element(sigma.begin(), sigma.begin() + sigma.size() / 2, sigma.end());
+  out.push_back(average(cameras, votes, sigma[sigma.size() / 2]));
+  return out;
+}
+
 }  // namespace
 
 Start choose_start(BodyViews& views, const BodyObservations& in, const std::vector<CameraPair>& pairs,
                    const CalibrateOptions& options) {
   Candidate best{find_start(views, in, pairs, nullptr, false, options), views};
   if (best.start.found()) judge(best, in, options);
-  const double against = best.start.found() ? contradiction(best.start.reconstruction, pairs) : 1.0;
   const bool doubtful = best.placed < views.C || best.explained < kLittleExplained ||
-                        best.spread > kLooseLimbs || against > kContradiction || best.dissent > 0.3;
+                        best.spread > kLooseLimbs || best.dissent > kDissent ||
+                        contradiction(best.start.reconstruction, pairs) > kContradiction;
   if (doubtful) {
-    std::vector<RotationEdge> votes(in.votes, in.votes + in.num_votes), edges = votes;
-    for (const CameraPair& p : pairs) {
-      if (!p.success) continue;
-      RotationEdge e;
-      e.first = p.first, e.second = p.second;
-      std::copy(p.R, p.R + 9, e.R);
-      const double share = static_cast<double>(p.num_inliers) / static_cast<double>(p.num_shared);
-      e.sigma_rad = kEdgeRad / std::max(share, 0.1);
-      edges.push_back(e);
-    }
-    std::vector<RotationPriors> priors;
-    priors.push_back(average(views.C, edges, kSharpRad));
-    if (!votes.empty()) {
-      std::vector<double> sigma;
-      for (const RotationEdge& v : votes) sigma.push_back(v.sigma_rad);
-      std::nth_element(sigma.begin(), sigma.begin() + sigma.size() / 2, sigma.end());
-      priors.push_back(average(views.C, votes, sigma[sigma.size() / 2]));
-    }
+    const std::vector<RotationPriors> priors = averaged_rotations(views.C, in, pairs);
     for (std::size_t k = 0; k < priors.size(); ++k) {
       BodyViews guessed = views;
-      const bool sides = k == 1 && in.sides && options.undo_swaps;
+      const bool sides = k == 1 && in.sides && options.undo_swaps;  // what gave the votes saw the sides, too
       if (sides) guessed.exchange(in);
       std::size_t changed = 0;
       const std::vector<CameraPair> near = pairs_near(guessed, pairs, priors[k], options, &changed);

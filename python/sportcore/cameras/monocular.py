@@ -1,9 +1,10 @@
 """What a monocular lifter says of the rotations between cameras: votes from the directions of bones.
 
-A lifter sees the same bone from each camera, in that camera's frame: the rotation between the cameras carries one set of
-directions onto the other (Wahba 1965; solved by the singular value decomposition, Kabsch 1976). Noise of single frames
-averages out over a recording. Two things do not: left and right exchanged in one of the cameras, which is a hypothesis
-for every frame here, and the tilt that a lifter gives to all that one camera sees, which stays in the stated deviation.
+A lifter sees the same bone from each camera, in that camera's frame: the rotation between the cameras carries one set
+of directions onto the other (Wahba 1965; solved by the singular value decomposition, Kabsch 1976). Noise of single
+frames averages out over a recording. Two things do not: left and right exchanged in one of the cameras, which is a
+hypothesis for every frame here, and the tilt that a lifter gives to all that one camera sees, which stays in the stated
+deviation.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def rotation_votes(poses_camera: ArrayLike) -> list[RotationVote]:
     if poses.ndim != 4 or poses.shape[2:] != (17, 3):
         raise InputError(f"poses must be (C, T, 17, 3), got {poses.shape}.")
     straight, crossed, seen = _bones(poses)
-    votes = []
+    votes: list[RotationVote] = []
     for i in range(len(poses)):
         for j in range(i + 1, len(poses)):
             frames = np.flatnonzero(seen[i] & seen[j])
