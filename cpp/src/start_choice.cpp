@@ -193,8 +193,9 @@ bool clearly_better(const Candidate& a, const Candidate& b) {
   if (a.placed > b.placed && (a.spread > 0.4 || a.worst < 0.35)) return false;
   if (a.explained > b.explained + 0.03) return a.spread < 1.2 * b.spread + 0.05;
   if (b.spread < kLooseLimbs) return false;
+  const bool contradicted = b.dissent > kDissent && a.dissent < 0.5 * b.dissent;
   return (a.explained > b.explained - 0.003 && a.spread < 0.7 * b.spread) ||
-         (a.explained > b.explained - 0.015 && a.spread < 0.5 * b.spread);
+         (a.explained > b.explained - 0.015 && a.spread < 0.5 * b.spread && contradicted);
 }
 
 // Rotations averaged over the whole graph, and over the votes alone, which the pairs may contradict as one.
