@@ -129,7 +129,8 @@ void noise_and_outliers() {
     expect(worst(r, truth) < 0.03,
            name + ": a quarter of wrong edges changes nothing much, " + std::to_string(worst(r, truth)));
     for (std::size_t i = 0; i < edges.size(); ++i)
-      expect(wrong[i] ? r.weight[i] < 0.03 : r.weight[i] > 0.03, name + ": the weights tell right from wrong");
+      expect(wrong[i] ? r.weight[i] < 0.03 : r.weight[i] > 0.03,
+             name + ": the weights tell right from wrong");
   }
 }
 

@@ -3,12 +3,11 @@
 
 #include <algorithm>
 #include <memory>
-#include <tuple>
 
 #include "bindings.h"
+#include "rotations.h"
 #include "sportcore/essential.h"
 #include "sportcore/resection.h"
-#include "sportcore/rotation_averaging.h"
 
 namespace sportcore::bindings {
 namespace {
@@ -99,40 +98,6 @@ py::dict bundle_out(const BundleResult& r) {
   } else {
     d["covariance"] = copy_out(r.covariance, {r.num_params, r.num_params});
   }
-  return d;
-}
-
-// (cameras (V, 2), R (V, 3, 3), sigma_rad (V)) or None
-std::vector<RotationEdge> edges_from(const py::object& given) {
-  std::vector<RotationEdge> edges;
-  if (given.is_none()) return edges;
-  const auto parts = given.cast<std::tuple<Array<std::int32_t>, Doubles, Doubles>>();
-  const auto& [ends, R, sigma] = parts;
-  check_shape(ends, "cameras of the rotations", {-1, 2});
-  check_shape(R, "rotations", {ends.shape(0), 3, 3});
-  check_shape(sigma, "sigma_rad", {ends.shape(0)});
-  for (py::ssize_t k = 0; k < ends.shape(0); ++k) {
-    RotationEdge e;
-    e.first = ends.at(k, 0), e.second = ends.at(k, 1);
-    std::copy(R.data(k), R.data(k) + 9, e.R);
-    e.sigma_rad = sigma.at(k);
-    edges.push_back(e);
-  }
-  return edges;
-}
-
-py::dict average(py::ssize_t num_nodes, const py::object& given, double loss_scale) {
-  require(num_nodes > 0, "num_nodes must be positive.");
-  const std::vector<RotationEdge> edges = edges_from(given);
-  RotationAveragingOptions options;
-  options.loss_scale = loss_scale;
-  const RotationAveragingResult r = average_rotations(num_nodes, edges.data(), edges.size(), options);
-  py::dict d;
-  d["R"] = copy_out(r.R, {num_nodes, 3, 3});
-  d["component"] = copy_out(r.component, {num_nodes});
-  d["residual_rad"] = copy_out(r.residual_rad, {static_cast<py::ssize_t>(edges.size())});
-  d["weight"] = copy_out(r.weight, {static_cast<py::ssize_t>(edges.size())});
-  d["converged"] = r.converged;
   return d;
 }
 
@@ -459,10 +424,6 @@ void register_calibrate(py::module_& m) {
         py::arg("frame_s") = 0.0, py::arg("rotation_votes") = py::none(), py::arg("sides") = py::none(),
         "Camera poses from the keypoints (C, T, J, 2) px of a moving body, up to a similarity; see "
         "calibrate.h.");
-  m.def("average_rotations", &average, py::arg("num_nodes"), py::arg("edges"), py::kw_only(),
-        py::arg("loss_scale") = 3.0,
-        "Robust rotations (n, 3, 3) from edges (cameras (E, 2), second from first (E, 3, 3), deviation (E) "
-        "rad).");
   m.def("find_swaps", &swaps, py::arg("xy_px"), py::arg("weight"), py::arg("cameras"), py::arg("flip"),
         py::arg("threshold_px"), py::arg("num_threads") = 0, py::arg("sides") = py::none(),
         "Flags (C, T) of camera-frames with left and right exchanged, given the cameras.");
