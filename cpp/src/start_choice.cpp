@@ -53,8 +53,10 @@ double explained_share(const BodyViews& views, const Reconstruction& r, double t
   return sum_w > 0 ? 1 - sum / sum_w : 0.0;
 }
 
-// Robust relative deviation of the bones' lengths over the frames, median over the bones; infinite without.
+// Robust relative deviation of the bones' lengths over the frames, median over the bones. Zero when no bones
+// are given (nothing is known against the result), large when too few of them were reconstructed.
 double bone_spread(const BodyViews& views, const Reconstruction& r) {
+  if (!r.bones.count()) return 0.0;
   std::vector<double> spreads, length;
   const auto median = [](std::vector<double>& v) {
     std::nth_element(v.begin(), v.begin() + v.size() / 2, v.end());
