@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import sportcore as sc
 from sportcore.errors import DegenerateError, InputError
+from sportcore.synthetic import athlete, observe, ring_cameras
 
 BROWN = (-0.1, 0.05, 0.001, -0.0005, 0.01)
 NOISE = {"sigma_px": 2.0, "outliers": 0.05, "missing": 0.10}
@@ -32,7 +33,6 @@ def test_a_clean_scene_is_recovered_exactly(cameras):
 
 @pytest.mark.parametrize("model", ["pinhole", "fisheye"])
 def test_other_lenses(model):
-    from sportcore.synthetic import athlete, observe, ring_cameras
 
     X = athlete(80, 12.5, 1)
     rig = ring_cameras(3, 1, model=model, distortion=(0.02, -0.01, 0.003, 0.0) if model == "fisheye" else ())
@@ -198,6 +198,33 @@ def test_a_person_who_stands_still():
     forced = sc.calibrate(kp.replace(xy=xy), rig, sc.CalibrateOptions(force=True))
     assert forced.report.grade == "poor"
     assert any("stands still" in w for w in forced.report.warnings)
+
+
+def test_one_video_given_twice_is_named():
+    rig, kp, _ = scene(3, 100, 0, sigma_px=2.0)
+    twice = kp.xy.copy()
+    twice[2] = twice[0] + np.random.default_rng(0).normal(size=twice[0].shape) * 0.5
+    with pytest.raises(DegenerateError, match="show the same pictures"):
+        sc.calibrate(kp.replace(xy=twice), rig)
+
+
+def test_a_lens_that_cannot_be_is_doubted():
+    rig, kp, _ = scene(4, 100, 0, sigma_px=2.0)
+    K = rig[1].K.copy()
+    K[0, 0] = K[1, 1] = 1e5
+    cameras = list(rig)
+    cameras[1] = rig[1].replace(K=K)
+    report = sc.calibrate(kp, sc.Rig(tuple(cameras)), sc.CalibrateOptions(force=True)).report
+    assert report.grade != "good"
+    assert any(rig.names[1] in w and "too long to be true" in w for w in report.warnings)
+
+
+def test_standing_still_is_noticed_where_most_joints_are_missing():
+    X = athlete(90, 12.5, 0, "stand_still")
+    rig = ring_cameras(4, 0)
+    kp, _ = observe(X, rig, 0, fps=12.5, sigma_px=1.0, missing=0.7)
+    with pytest.raises(DegenerateError, match="stands still"):
+        sc.calibrate(kp, rig)
 
 
 def test_no_baseline():

@@ -11,6 +11,9 @@
 namespace sportcore::detail {
 namespace {
 
+// Up to here all pairs of views propose a point; of more views a bounded number, fewer where most agree.
+constexpr int kFewViews = 8, kFewPairs = 16, kMostPairs = 60;
+
 void world_ray(const View& v, double d[3]) {
   const double x[3] = {v.x, v.y, 1.0};
   mat3_tvec(v.R, x, d);
@@ -122,7 +125,15 @@ PointEstimate robust_point(const View* views, int n, double threshold_px) {
   };
   double X[3];
   if (nearest_to_rays(views, rays, n, all, X)) consider(X, all, 2);
-  if (n > 2 && best.num_inliers < n) {
+  if (n > kFewViews) {
+    // Pairs near and far, a bounded number; few are needed where most views agree.
+    for (int k = 0; k < kMostPairs && best.num_inliers < n; ++k) {
+      if (k >= kFewPairs && 10 * best.num_inliers > 6 * n) break;
+      const int a = 7 * k % n, b = (a + 1 + 11 * k % (n - 1)) % n;
+      if (nearest_to_rays(views, rays, n, std::uint64_t{1} << a | std::uint64_t{1} << b, X))
+        consider(X, 0, 0);
+    }
+  } else if (n > 2 && best.num_inliers < n) {
     for (int a = 0; a < n && best.num_inliers < n; ++a)
       for (int b = a + 1; b < n && best.num_inliers < n; ++b)
         if (nearest_to_rays(views, rays, n, std::uint64_t{1} << a | std::uint64_t{1} << b, X))
@@ -131,10 +142,17 @@ PointEstimate robust_point(const View* views, int n, double threshold_px) {
   if (!best.ok) return best;
   std::copy(best.X, best.X + 3, X);
   consider(X, best.inliers, 3);
-  for (int a = 0; a < n; ++a)
-    for (int b = a + 1; b < n; ++b)
-      if (best.inliers >> a & best.inliers >> b & 1)
-        best.parallax_rad = std::max(best.parallax_rad, angle_between(rays[a], rays[b]));
+  // With many views the angles from one of them and from the one furthest off it: half the widest at least.
+  int from = 0;
+  while (n > kFewViews && !(best.inliers >> from & 1)) ++from;
+  for (int round = 0; round < (n > kFewViews ? 2 : n); ++round) {
+    const int a = n > kFewViews ? from : round;
+    for (int b = n > kFewViews ? 0 : a + 1; b < n; ++b) {
+      if (!(best.inliers >> a & best.inliers >> b & 1) || a == b) continue;
+      const double angle = angle_between(rays[a], rays[b]);
+      if (angle > best.parallax_rad) best.parallax_rad = angle, from = b;
+    }
+  }
   return best;
 }
 
@@ -214,64 +232,6 @@ Structure build_structure(const BodyViews& views, const std::vector<Camera<doubl
   });
   out.inlier_share = shared ? static_cast<double>(good) / static_cast<double>(shared) : 0.0;
   return out;
-}
-
-std::size_t undo_swaps(BodyViews& views, const std::vector<Camera<double>>& cameras,
-                       const std::vector<std::uint8_t>& placed, double threshold_px, int num_threads) {
-  if (!views.flip) return 0;
-  std::vector<std::size_t> paired;
-  for (std::size_t j = 0; j < views.J; ++j)
-    if (static_cast<std::size_t>(views.flip[j]) != j) paired.push_back(j);
-  std::vector<std::size_t> active;
-  for (std::size_t c = 0; c < views.C; ++c)
-    if (placed[c]) active.push_back(c);
-  if (paired.empty() || active.size() < 2) return 0;
-  const std::vector<double> centers = camera_centers(cameras);
-  std::atomic<std::size_t> changed{0};
-  parallel_for(views.F, 8, num_threads, [&](std::size_t begin, std::size_t end) {
-    View list[64];
-    for (std::size_t f = begin; f < end; ++f) {
-      double total = 0;
-      const auto cost = [&](std::uint64_t bits, double give_up) {
-        double sum = 0;
-        total = 0;
-        for (std::size_t j : paired) {
-          const int n = views.gather(cameras, centers, placed, f, j, bits, list);
-          if (n < 2) continue;
-          for (int i = 0; i < n; ++i) total += list[i].weight;
-          sum += robust_point(list, n, threshold_px).cost;
-          if (sum > give_up) return sum;
-        }
-        return sum;
-      };
-      double best = cost(0, 1e300);
-      if (best < 0.15 * total) continue;  // the frame fits as it is
-      const double start = best, span = total;
-      std::uint64_t bits = 0;
-      // One camera at a time, best first, until nothing helps; the first placed camera may be the wrong one
-      // too.
-      for (std::size_t round = 0; round < active.size(); ++round) {
-        std::uint64_t choice = bits;
-        double value = best;
-        for (std::size_t c : active) {
-          const std::uint64_t trial = bits ^ (std::uint64_t{1} << c);
-          const double v = cost(trial, value);
-          if (v < value) value = v, choice = trial;
-        }
-        if (choice == bits) break;
-        bits = choice, best = value;
-      }
-      if (bits == 0 || start - best < 0.08 * span) continue;
-      // Exchanging all cameras changes nothing between them; take the description with fewer exchanges.
-      std::size_t ones = 0;
-      for (std::size_t c : active) ones += bits >> c & 1;
-      for (std::size_t c : active) {
-        const bool swap = (bits >> c & 1) != (2 * ones > active.size() ? 1u : 0u);
-        if (swap) views.swapped[c * views.F + f] ^= 1, ++changed;
-      }
-    }
-  });
-  return changed;
 }
 
 }  // namespace sportcore::detail

@@ -57,6 +57,13 @@ class BodyViews {
   std::size_t paired(std::size_t j) const {
     return flip ? std::min(j, static_cast<std::size_t>(flip[j])) : j;
   }
+  // Takes the sides that the observations bring as a hypothesis, where they bring one.
+  void exchange(const BodyObservations& observations) {
+    if (observations.sides)
+      for (std::size_t c = 0; c < C; ++c)
+        for (std::size_t f = 0; f < F; ++f)
+          swapped[c * F + f] = observations.sides[c * observations.num_frames + frames[f]] != 0;
+  }
   double weight(std::size_t s) const { return weight_[s]; }
   // Replaces every weight (where there is an observation) by a function of camera, joint and weight.
   template <class Function>
@@ -97,6 +104,8 @@ Structure build_structure(const BodyViews& views, const std::vector<Camera<doubl
                           double min_parallax_rad, int num_threads);
 
 // Exchanges left and right in camera-frames where that lets the views agree better. Returns how many changed.
+// Up to eight cameras are decided together; of more, eight are, and the others are judged against their
+// points.
 std::size_t undo_swaps(BodyViews& views, const std::vector<Camera<double>>& cameras,
                        const std::vector<std::uint8_t>& placed, double threshold_px, int num_threads);
 

@@ -171,6 +171,25 @@ Pose2 refine(Pose2 pose, const double* x1, const double* x2, const double* w,
 
 Mat3 essential_of(const Pose2& p) { return skew(p.t) * p.R; }
 
+// A rotation near the prior (first of all the prior itself) and the translation that two correspondences give
+// with it: t is orthogonal to (R x1) x x2. False when the two say the same.
+bool two_point(const double* x1, const double* x2, const EssentialOptions& options, bool exact,
+               detail::Random& random, Pose2* out) {
+  out->R = Eigen::Map<const Mat3>(options.prior_R);
+  if (!exact) {
+    const double s = options.prior_sigma_rad;
+    const double a = s * random.normal(), b = s * random.normal(), c = s * random.normal();
+    out->R = detail::exp_so3(Vec3(a, b, c)) * out->R;
+  }
+  Vec3 n[2];
+  for (int k = 0; k < 2; ++k)
+    n[k] = (out->R * Vec3(x1[2 * k], x1[2 * k + 1], 1)).cross(Vec3(x2[2 * k], x2[2 * k + 1], 1));
+  const Vec3 t = n[0].cross(n[1]);
+  if (!(t.norm() > 1e-9 * n[0].norm() * n[1].norm())) return false;
+  out->t = t.normalized();
+  return true;
+}
+
 }  // namespace
 
 void tangent_basis(const double t[3], double b[6]) {
@@ -286,6 +305,8 @@ EssentialResult estimate_essential(const double* x1, const double* x2, const dou
   if (!(f1 > 0 && f2 > 0)) throw InputError("estimate_essential: focal lengths must be positive");
   if (!(options.max_residual_px > 0))
     throw InputError("estimate_essential: max_residual_px must be positive");
+  if (options.prior_R && !(options.prior_sigma_rad > 0))
+    throw InputError("estimate_essential: prior_sigma_rad must be positive");
   EssentialResult result;
   result.inlier.assign(n, 0);
   std::vector<std::size_t> valid;
@@ -310,13 +331,22 @@ EssentialResult estimate_essential(const double* x1, const double* x2, const dou
   for (; iteration < options.max_iterations && (iteration < options.min_iterations || iteration < needed);
        ++iteration) {
     std::size_t pick[5];
-    random.sample(valid.size(), 5, pick);
+    const int points = options.prior_R ? 2 : 5;
+    random.sample(valid.size(), points, pick);
     double a[10], b[10], E[90];
-    for (int k = 0; k < 5; ++k) {
+    for (int k = 0; k < points; ++k) {
       const std::size_t i = valid[pick[k]];
       a[2 * k] = x1[2 * i], a[2 * k + 1] = x1[2 * i + 1], b[2 * k] = x2[2 * i], b[2 * k + 1] = x2[2 * i + 1];
     }
-    const int count = essential_five_point(a, b, E);
+    int count = 0;
+    if (options.prior_R) {
+      Pose2 drawn{Mat3::Identity(), Vec3::UnitX()};
+      count = two_point(a, b, options, iteration % 8 == 0, random, &drawn);
+      const Mat3 essential = essential_of(drawn);
+      std::copy(essential.data(), essential.data() + 9, E);
+    } else {
+      count = essential_five_point(a, b, E);
+    }
     int improved = -1;
     double value = best;
     for (int k = 0; k < count; ++k) {
@@ -341,7 +371,10 @@ EssentialResult estimate_essential(const double* x1, const double* x2, const dou
     if (!better) continue;
     const double share = std::min(std::max(inl / total, 1e-6), 1 - 1e-12);
     // Noise spoils most minimal samples of inliers too: about one in four leads to the right basin.
-    const double draws = 4 * std::log(1 - options.confidence) / std::log1p(-std::pow(share, 5));
+    // A drawn rotation is near enough more seldom.
+    const double draws = options.prior_R
+                             ? 12 * std::log(1 - options.confidence) / std::log1p(-share * share)
+                             : 4 * std::log(1 - options.confidence) / std::log1p(-std::pow(share, 5));
     needed = static_cast<int>(std::min(1e6, std::ceil(draws)));
   }
   result.iterations = iteration;
@@ -404,6 +437,12 @@ EssentialResult estimate_essential(const double* x1, const double* x2, const dou
   result.median_residual_px = residual[residual.size() / 2];
   result.median_parallax_rad = angle[angle.size() / 2];
   result.success = true;
+  if (options.prior_R) {
+    const Mat3 gap = pose.R * Eigen::Map<const Mat3>(options.prior_R).transpose();
+    double w[3];
+    so3_log(gap.data(), w);
+    result.success = std::sqrt(dot3(w, w)) < kPriorReach * options.prior_sigma_rad;
+  }
   return result;
 }
 

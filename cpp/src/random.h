@@ -2,6 +2,7 @@
 // Small deterministic generator (splitmix64): the same stream on every platform and standard library.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
@@ -23,6 +24,12 @@ class Random {
   std::size_t below(std::size_t n) { return static_cast<std::size_t>((next() >> 32) * n >> 32); }
 
   double uniform() { return static_cast<double>(next() >> 11) * 0x1.0p-53; }
+
+  // standard normal, after Box & Muller (1958)
+  double normal() {
+    const double radius = std::sqrt(-2 * std::log(1 - uniform()));
+    return radius * std::cos(6.283185307179586 * uniform());
+  }
 
   // k different indices below n
   void sample(std::size_t n, int k, std::size_t* out) {

@@ -9,6 +9,7 @@
 #include "rotation.h"
 #include "small_problem.h"
 #include "sportcore/error.h"
+#include "sportcore/essential.h"
 
 namespace sportcore {
 namespace {
@@ -47,6 +48,37 @@ double truncated_cost(const Pose& p, const double* X, const double* x, const dou
   return sum;
 }
 
+// The same where each group takes the images that cost it less; `taken`, when not null, receives them (n, 2).
+double grouped_cost(const Pose& p, const double* X, const double* x, const double* w,
+                    const std::vector<std::size_t>& idx, double f, double threshold2,
+                    const ResectionOptions& options, double give_up, double* inliers,
+                    std::vector<double>* taken, std::vector<std::uint8_t>* exchanged) {
+  double sum = 0, inl = 0;
+  for (std::size_t begin = 0, end = 0; begin < idx.size(); begin = end) {
+    double cost[2] = {0, 0}, good[2] = {0, 0};
+    for (; end < idx.size() && options.group[idx[end]] == options.group[idx[begin]]; ++end) {
+      const std::size_t i = idx[end];
+      const double wi = w ? w[i] : 1.0;
+      for (int side = 0; side < 2; ++side) {
+        const double* at = (side ? options.other : x) + 2 * i;
+        const double r2 = std::isfinite(at[0]) ? squared_px(p, X + 3 * i, at, f) : 1e30;
+        cost[side] += r2 < threshold2 ? wi * r2 / threshold2 : wi;
+        good[side] += r2 < threshold2 ? wi : 0.0;
+      }
+    }
+    const int side = cost[1] < cost[0];
+    sum += cost[side], inl += good[side];
+    if (sum > give_up) return 1e300;
+    for (std::size_t k = begin; taken && k < end; ++k) {
+      const double* at = (side ? options.other : x) + 2 * idx[k];
+      (*taken)[2 * idx[k]] = at[0], (*taken)[2 * idx[k] + 1] = at[1];
+      (*exchanged)[idx[k]] = static_cast<std::uint8_t>(side);
+    }
+  }
+  if (inliers) *inliers = inl;
+  return sum;
+}
+
 Pose refine(Pose pose, const double* X, const double* x, const double* w, const std::vector<std::size_t>& idx,
             double f, double scale_px, int iterations) {
   const auto accumulate = [&](const Pose& p, detail::NormalEquations<6>* equations) {
@@ -80,6 +112,28 @@ Pose refine(Pose pose, const double* X, const double* x, const double* w, const 
   };
   detail::minimize_small<6>(pose, accumulate, move, iterations);
   return pose;
+}
+
+// A rotation near the prior (at times the prior itself) with the translation that brings two points X (2, 3)
+// nearest to their rays x (2, 2): x cross (R X + t) = 0 in least squares.
+bool two_point(const double* X, const double* x, const ResectionOptions& options, bool exact,
+               detail::Random& random, Pose* out) {
+  out->R = Eigen::Map<const Mat3>(options.prior_R);
+  if (!exact) {
+    const double s = options.prior_sigma_rad;
+    const double a = s * random.normal(), b = s * random.normal(), c = s * random.normal();
+    out->R = detail::exp_so3(Vec3(a, b, c)) * out->R;
+  }
+  Eigen::Matrix3d H = Eigen::Matrix3d::Zero();
+  Vec3 g = Vec3::Zero();
+  for (int k = 0; k < 2; ++k) {
+    const Vec3 d = Vec3(x[2 * k], x[2 * k + 1], 1).normalized();
+    const Eigen::Matrix3d across = Eigen::Matrix3d::Identity() - d * d.transpose();
+    H += across;
+    g -= across * (out->R * Vec3(X[3 * k], X[3 * k + 1], X[3 * k + 2]));
+  }
+  out->t = H.ldlt().solve(g);
+  return H.determinant() > 1e-9 && out->t.allFinite();
 }
 
 // Real roots of a4 v^4 + ... + a0, each polished by two Newton steps.
@@ -163,6 +217,8 @@ ResectionResult estimate_pose(const double* X, const double* x, const double* we
                               const ResectionOptions& options) {
   if (!(f > 0)) throw InputError("estimate_pose: the focal length must be positive");
   if (!(options.max_residual_px > 0)) throw InputError("estimate_pose: max_residual_px must be positive");
+  if (options.prior_R && !(options.prior_sigma_rad > 0))
+    throw InputError("estimate_pose: prior_sigma_rad must be positive");
   ResectionResult result;
   result.inlier.assign(n, 0);
   std::vector<std::size_t> valid;
@@ -178,6 +234,27 @@ ResectionResult estimate_pose(const double* X, const double* x, const double* we
   for (std::size_t i : scored) total += weight ? weight[i] : 1.0;
 
   const double threshold2 = options.max_residual_px * options.max_residual_px;
+  const bool sides = options.other && options.group;
+  std::vector<double> taken;
+  if (sides) taken.assign(x, x + 2 * n), result.exchanged.assign(n, 0);
+  const auto score = [&](const Pose& p, double give_up, double* inliers) {
+    if (!sides) return truncated_cost(p, X, x, weight, scored, f, threshold2, give_up, inliers);
+    return grouped_cost(p, X, x, weight, scored, f, threshold2, options, give_up, inliers, nullptr, nullptr);
+  };
+  // The images that the pose takes, of which those without coordinates are left out.
+  const auto choose = [&](const Pose& p, const std::vector<std::size_t>& of) {
+    std::vector<std::size_t> present;
+    grouped_cost(p, X, x, weight, of, f, threshold2, options, 1e300, nullptr, &taken, &result.exchanged);
+    for (std::size_t i : of)
+      if (std::isfinite(taken[2 * i])) present.push_back(i);
+    return present;
+  };
+  const auto improve = [&](const Pose& p, const std::vector<std::size_t>& of, int steps) {
+    const double scale = 0.5 * options.max_residual_px;
+    if (!sides) return refine(p, X, x, weight, of, f, scale, steps);
+    const std::vector<std::size_t> present = choose(p, of);
+    return refine(p, X, taken.data(), weight, present, f, scale, steps);
+  };
   detail::Random random(options.seed);
   double best = 1e300;
   Pose best_pose{Mat3::Identity(), Vec3::Zero()};
@@ -192,34 +269,46 @@ ResectionResult estimate_pose(const double* X, const double* x, const double* we
       for (int d = 0; d < 3; ++d) P[3 * k + d] = X[3 * i + d];
       q[2 * k] = x[2 * i], q[2 * k + 1] = x[2 * i + 1];
     }
-    const int count = pose_three_point(P, q, R, t);
+    int count = 0;
+    if (options.prior_R && iteration % 2) {
+      Pose drawn{Mat3::Identity(), Vec3::Zero()};
+      count = two_point(P, q, options, iteration % 16 == 1, random, &drawn);
+      std::copy(drawn.R.data(), drawn.R.data() + 9, R);
+      std::copy(drawn.t.data(), drawn.t.data() + 3, t);
+    } else {
+      count = pose_three_point(P, q, R, t);
+    }
     bool improved = false;
     for (int k = 0; k < count; ++k) {
       const Pose pose{Eigen::Map<Mat3>(R + 9 * k), Eigen::Map<Vec3>(t + 3 * k)};
-      const double c = truncated_cost(pose, X, x, weight, scored, f, threshold2, best, nullptr);
+      const double c = score(pose, best, nullptr);
       if (c < best) best = c, best_pose = pose, improved = true;
     }
     if (!improved) continue;
-    const Pose local = refine(best_pose, X, x, weight, scored, f, 0.5 * options.max_residual_px, 5);
+    const Pose local = improve(best_pose, scored, 5);
     double inl = 0;
-    const double c = truncated_cost(local, X, x, weight, scored, f, threshold2, 1e300, &inl);
+    const double c = score(local, 1e300, &inl);
     if (c < best) {
       best = c, best_pose = local;
     } else {
-      truncated_cost(best_pose, X, x, weight, scored, f, threshold2, 1e300, &inl);
+      score(best_pose, 1e300, &inl);
     }
     const double share = std::min(std::max(inl / total, 1e-6), 1 - 1e-12);
     // log1p: with few inliers 1 - share^3 rounds to one, whose logarithm is no divisor
-    const double draws = std::log(1 - options.confidence) / std::log1p(-share * share * share);
+    const double draws = (options.prior_R ? 4 : 1) * (sides ? 8 : 1) * std::log(1 - options.confidence) /
+                         std::log1p(-share * share * share);
     needed = static_cast<int>(std::min(1e6, std::ceil(draws)));
   }
   result.iterations = iteration;
   if (best >= 1e300) return result;
-  best_pose =
-      refine(best_pose, X, x, weight, valid, f, 0.5 * options.max_residual_px, options.max_refine_iterations);
+  best_pose = improve(best_pose, valid, options.max_refine_iterations);
+  if (sides) {
+    choose(best_pose, valid);
+    x = taken.data();
+  }
   std::vector<double> residual;
   for (std::size_t i : valid) {
-    const double r2 = squared_px(best_pose, X + 3 * i, x + 2 * i, f);
+    const double r2 = std::isfinite(x[2 * i]) ? squared_px(best_pose, X + 3 * i, x + 2 * i, f) : 1e30;
     residual.push_back(std::sqrt(r2));
     if (r2 < threshold2) result.inlier[i] = 1, ++result.num_inliers;
   }
@@ -230,6 +319,12 @@ ResectionResult estimate_pose(const double* X, const double* x, const double* we
   Eigen::Map<Mat3>(result.R) = R;
   for (int i = 0; i < 3; ++i) result.t[i] = best_pose.t[i];
   result.success = result.num_inliers >= 6;
+  if (options.prior_R) {
+    const Mat3 gap = R * Eigen::Map<const Mat3>(options.prior_R).transpose();
+    double w[3];
+    so3_log(gap.data(), w);
+    result.success = result.success && std::sqrt(dot3(w, w)) < kPriorReach * options.prior_sigma_rad;
+  }
   return result;
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "bindings.h"
+#include "rotations.h"
 #include "sportcore/essential.h"
 #include "sportcore/resection.h"
 
@@ -100,6 +101,14 @@ py::dict bundle_out(const BundleResult& r) {
   return d;
 }
 
+const std::uint8_t* sides_pointer(const py::object& sides, Array<std::uint8_t>& holder, py::ssize_t C,
+                                  py::ssize_t T) {
+  if (sides.is_none()) return nullptr;
+  holder = sides.cast<Array<std::uint8_t>>();
+  check_shape(holder, "sides", {C, T});
+  return holder.data();
+}
+
 void check_flip(const Array<std::int32_t>& flip, py::ssize_t J) {
   check_shape(flip, "flip", {J});
   for (py::ssize_t j = 0; j < J; ++j)
@@ -108,7 +117,8 @@ void check_flip(const Array<std::int32_t>& flip, py::ssize_t J) {
 }
 
 py::array_t<bool> swaps(const Doubles& xy, const Doubles& weight, const CameraArray& cameras,
-                        const Array<std::int32_t>& flip, double threshold_px, int num_threads) {
+                        const Array<std::int32_t>& flip, double threshold_px, int num_threads,
+                        const py::object& sides) {
   const py::ssize_t C = static_cast<py::ssize_t>(cameras.cameras.size());
   check_shape(xy, "xy_px", {C, -1, -1, 2});
   const py::ssize_t T = xy.shape(1), J = xy.shape(2);
@@ -119,6 +129,8 @@ py::array_t<bool> swaps(const Doubles& xy, const Doubles& weight, const CameraAr
   BodyObservations in;
   in.num_cameras = C, in.num_frames = T, in.num_joints = J;
   in.xy = xy.data(), in.weight = weight.data(), in.lens = lens.data(), in.flip = flip.data();
+  Array<std::uint8_t> side_array;
+  in.sides = sides_pointer(sides, side_array, C, T);
   std::vector<std::uint8_t> out;
   {
     py::gil_scoped_release release;
@@ -133,7 +145,8 @@ py::dict calibrate(const Doubles& xy, const Doubles& weight, const CameraArray& 
                    const std::string& focal, bool probe_focal, bool undo_swaps, int num_threads,
                    std::uint64_t seed, const py::object& bones, const py::object& bone_pairs,
                    bool principal_point, bool radial, double focal_sigma, double principal_point_sigma_px,
-                   double radial_sigma, bool clocks, bool drift, double frame_s) {
+                   double radial_sigma, bool clocks, bool drift, double frame_s, const py::object& votes,
+                   const py::object& sides) {
   const py::ssize_t C = static_cast<py::ssize_t>(cameras.cameras.size());
   check_shape(xy, "xy_px", {C, -1, -1, 2});
   const py::ssize_t T = xy.shape(1), J = xy.shape(2);
@@ -168,6 +181,13 @@ py::dict calibrate(const Doubles& xy, const Doubles& weight, const CameraArray& 
       in.num_bone_pairs = pair_array.shape(0), in.bone_pairs = pair_array.data();
     }
   }
+  const std::vector<RotationEdge> edges = edges_from(votes);
+  for (const RotationEdge& e : edges)
+    require(std::min(e.first, e.second) >= 0 && std::max(e.first, e.second) < C && e.first != e.second,
+            "rotation_votes must name two different cameras each.");
+  in.num_votes = edges.size(), in.votes = edges.data();
+  Array<std::uint8_t> side_array;
+  in.sides = sides_pointer(sides, side_array, C, T);
   in.frame_s = frame_s;
   require(!clocks || frame_s > 0, "Clocks need the time from frame to frame.");
   CalibrateOptions options;
@@ -215,6 +235,8 @@ py::dict calibrate(const Doubles& xy, const Doubles& weight, const CameraArray& 
     pairs.append(q);
   }
   d["pairs"] = pairs;
+  d["start_from_sides"] = r.start_from_sides;
+  d["start_from_rotations"] = r.start_from_rotations;
   d["start_pair"] = py::make_tuple(r.start_first, r.start_second);
   d["sigma_px"] = r.sigma_px;
   d["frames"] = copy_out(r.frames, {F});
@@ -400,11 +422,11 @@ void register_calibrate(py::module_& m) {
         py::arg("bones") = py::none(), py::arg("bone_pairs") = py::none(), py::arg("principal_point") = false,
         py::arg("radial") = false, py::arg("focal_sigma") = 0.0, py::arg("principal_point_sigma_px") = 0.0,
         py::arg("radial_sigma") = 0.0, py::arg("clocks") = false, py::arg("drift") = false,
-        py::arg("frame_s") = 0.0,
+        py::arg("frame_s") = 0.0, py::arg("rotation_votes") = py::none(), py::arg("sides") = py::none(),
         "Camera poses from the keypoints (C, T, J, 2) px of a moving body, up to a similarity; see "
         "calibrate.h.");
   m.def("find_swaps", &swaps, py::arg("xy_px"), py::arg("weight"), py::arg("cameras"), py::arg("flip"),
-        py::arg("threshold_px"), py::arg("num_threads") = 0,
+        py::arg("threshold_px"), py::arg("num_threads") = 0, py::arg("sides") = py::none(),
         "Flags (C, T) of camera-frames with left and right exchanged, given the cameras.");
   m.def("adjust_bundle", &adjust, py::arg("cameras"), py::arg("points_world_m"), py::arg("point_offset"),
         py::arg("camera"), py::arg("xy_px"), py::kw_only(), py::arg("weight") = py::none(),

@@ -16,5 +16,6 @@ PYBIND11_MODULE(_core, m) {
   b::register_calibrate(m);
   b::register_least_squares(m);
   b::register_reproject(m);
+  b::register_rotations(m);
   b::register_triangulate(m);
 }

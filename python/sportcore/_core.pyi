@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['Cameras', 'LmOptions', 'MAX_VIEWS', 'ReprojectOptions', 'TriangulateOptions', 'adjust_bundle', 'built_with_cuda', 'calibrate_bodies', 'check_triangulate_options', 'cuda_device_count', 'cuda_device_name', 'essential_five_point', 'estimate_essential', 'estimate_pose', 'find_swaps', 'loss', 'minimize', 'pose_three_point', 'project', 'project_jacobians', 'reproject', 'reproject_cuda_f32', 'reproject_cuda_f64', 'reproject_jacobians', 'reproject_residuals', 'require_cuda', 'resolve_threads', 'sampson_residual', 'select_frames', 'so3_exp', 'so3_log', 'triangulate', 'triangulate_cuda_f32', 'triangulate_cuda_f64', 'unproject']
+__all__: list[str] = ['Cameras', 'LmOptions', 'MAX_VIEWS', 'ReprojectOptions', 'TriangulateOptions', 'adjust_bundle', 'average_rotations', 'built_with_cuda', 'calibrate_bodies', 'check_triangulate_options', 'cuda_device_count', 'cuda_device_name', 'essential_five_point', 'estimate_essential', 'estimate_pose', 'find_swaps', 'loss', 'minimize', 'pose_three_point', 'project', 'project_jacobians', 'reproject', 'reproject_cuda_f32', 'reproject_cuda_f64', 'reproject_jacobians', 'reproject_residuals', 'require_cuda', 'resolve_threads', 'sampson_residual', 'select_frames', 'so3_exp', 'so3_log', 'triangulate', 'triangulate_cuda_f32', 'triangulate_cuda_f64', 'unproject']
 class Cameras:
     """
     The cameras of a rig as the kernels read them.
@@ -183,11 +183,15 @@ def adjust_bundle(cameras: Cameras, points_world_m: typing.Annotated[numpy.typin
     """
     Robust bundle adjustment over observations in compressed rows (those of point p are point_offset[p] to point_offset[p + 1]); returns R, t, focal_px, points, covariance and the course of the iteration.
     """
+def average_rotations(num_nodes: typing.SupportsInt | typing.SupportsIndex, edges: typing.Any, *, loss_scale: typing.SupportsFloat | typing.SupportsIndex = 3.0) -> dict:
+    """
+    Robust rotations (n, 3, 3) from edges (cameras (E, 2), second from first (E, 3, 3), deviation (E) rad).
+    """
 def built_with_cuda() -> bool:
     """
     True when this build holds the CUDA kernels.
     """
-def calibrate_bodies(xy_px: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], weight: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], cameras: Cameras, *, flip: typing.Any = None, max_reprojection_error_px: typing.SupportsFloat | typing.SupportsIndex = 20.0, max_frames: typing.SupportsInt | typing.SupportsIndex = 1000, max_start_frames: typing.SupportsInt | typing.SupportsIndex = 100, min_parallax_rad: typing.SupportsFloat | typing.SupportsIndex = 0.035, min_shared_points: typing.SupportsInt | typing.SupportsIndex = 30, focal: str = 'none', probe_focal: bool = False, undo_swaps: bool = True, num_threads: typing.SupportsInt | typing.SupportsIndex = 0, seed: typing.SupportsInt | typing.SupportsIndex = 0, bones: typing.Any = None, bone_pairs: typing.Any = None, principal_point: bool = False, radial: bool = False, focal_sigma: typing.SupportsFloat | typing.SupportsIndex = 0.0, principal_point_sigma_px: typing.SupportsFloat | typing.SupportsIndex = 0.0, radial_sigma: typing.SupportsFloat | typing.SupportsIndex = 0.0, clocks: bool = False, drift: bool = False, frame_s: typing.SupportsFloat | typing.SupportsIndex = 0.0) -> dict:
+def calibrate_bodies(xy_px: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], weight: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], cameras: Cameras, *, flip: typing.Any = None, max_reprojection_error_px: typing.SupportsFloat | typing.SupportsIndex = 20.0, max_frames: typing.SupportsInt | typing.SupportsIndex = 1000, max_start_frames: typing.SupportsInt | typing.SupportsIndex = 100, min_parallax_rad: typing.SupportsFloat | typing.SupportsIndex = 0.035, min_shared_points: typing.SupportsInt | typing.SupportsIndex = 30, focal: str = 'none', probe_focal: bool = False, undo_swaps: bool = True, num_threads: typing.SupportsInt | typing.SupportsIndex = 0, seed: typing.SupportsInt | typing.SupportsIndex = 0, bones: typing.Any = None, bone_pairs: typing.Any = None, principal_point: bool = False, radial: bool = False, focal_sigma: typing.SupportsFloat | typing.SupportsIndex = 0.0, principal_point_sigma_px: typing.SupportsFloat | typing.SupportsIndex = 0.0, radial_sigma: typing.SupportsFloat | typing.SupportsIndex = 0.0, clocks: bool = False, drift: bool = False, frame_s: typing.SupportsFloat | typing.SupportsIndex = 0.0, rotation_votes: typing.Any = None, sides: typing.Any = None) -> dict:
     """
     Camera poses from the keypoints (C, T, J, 2) px of a moving body, up to a similarity; see calibrate.h.
     """
@@ -215,7 +219,7 @@ def estimate_pose(points_world_m: typing.Annotated[numpy.typing.ArrayLike, numpy
     """
     Robust pose of a camera from points (N, 3) and their normalised images (N, 2).
     """
-def find_swaps(xy_px: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], weight: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], cameras: Cameras, flip: typing.Annotated[numpy.typing.ArrayLike, numpy.int32], threshold_px: typing.SupportsFloat | typing.SupportsIndex, num_threads: typing.SupportsInt | typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.bool]:
+def find_swaps(xy_px: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], weight: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], cameras: Cameras, flip: typing.Annotated[numpy.typing.ArrayLike, numpy.int32], threshold_px: typing.SupportsFloat | typing.SupportsIndex, num_threads: typing.SupportsInt | typing.SupportsIndex = 0, sides: typing.Any = None) -> numpy.typing.NDArray[numpy.bool]:
     """
     Flags (C, T) of camera-frames with left and right exchanged, given the cameras.
     """

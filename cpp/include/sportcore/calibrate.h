@@ -18,6 +18,7 @@
 
 #include "sportcore/bundle.h"
 #include "sportcore/camera.h"
+#include "sportcore/rotation_averaging.h"
 
 namespace sportcore {
 
@@ -33,6 +34,10 @@ struct BodyObservations {
   const std::int32_t* bones = nullptr;       // (num_bones, 2) joints at a constant distance
   const std::int32_t* bone_pairs = nullptr;  // (num_bone_pairs, 2) bones of equal length, left and right
   double frame_s = 0.0;                      // time from frame to frame, for the clocks
+  std::size_t num_votes = 0;
+  const RotationEdge* votes =
+      nullptr;  // (num_votes) what something else than the keypoints says of rotations
+  const std::uint8_t* sides = nullptr;  // (C, T) and of left and right exchanged: a hypothesis; may be null
 };
 
 struct CalibrateOptions {
@@ -65,6 +70,8 @@ struct CalibrateResult {
   std::vector<Camera<double>> cameras;      // (C) poses of the connected cameras; the others stay at identity
   std::vector<std::uint8_t> connected;      // (C)
   std::vector<CameraPair> pairs;            // every pair, tried or not
+  bool start_from_sides = false;            // the start went on from BodyObservations::sides
+  bool start_from_rotations = false;        // the start from averaged rotations was the better one
   int start_first = -1, start_second = -1;  // the pair that the reconstruction grew from
   double sigma_px = 0;                      // deviation of one coordinate of an inlier observation
   std::vector<std::int32_t> frames;         // (F) frames that were used, ascending
@@ -90,7 +97,8 @@ SPORTCORE_API CalibrateResult calibrate_bodies(const BodyObservations& observati
                                                const CalibrateOptions& options);
 
 /// Which camera-frames have left and right exchanged, given the cameras (C): (C, T) flags. threshold_px
-/// truncates the reprojection distance; a few times the deviation of an observation.
+/// truncates the reprojection distance; a few times the deviation of an observation. The search goes on from
+/// observations.sides where these are given.
 SPORTCORE_API std::vector<std::uint8_t> find_swaps(const BodyObservations& observations,
                                                    const Camera<double>* cameras, double threshold_px,
                                                    int num_threads);

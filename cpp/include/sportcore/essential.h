@@ -18,6 +18,9 @@
 
 namespace sportcore {
 
+/// Deviations (of one axis) that a rotation may turn away from one known beforehand.
+inline constexpr double kPriorReach = 3.5;
+
 struct EssentialOptions {
   double max_residual_px = 8.0;  // truncation of the Sampson distance [px]
   double confidence = 0.9999;    // probability that one all-inlier sample was drawn
@@ -26,6 +29,11 @@ struct EssentialOptions {
   int max_scored_points =
       600;  // hypotheses are scored on an even subset of this size; the result on all points
   int max_refine_iterations = 20;  // of the closing robust refinement
+  /// Row-major (9) camera 2 from camera 1 as known beforehand, null: nothing is. Rotations are then drawn
+  /// from about it, two correspondences give the translation, and what ends further off than kPriorReach *
+  /// prior_sigma_rad is no success.
+  const double* prior_R = nullptr;
+  double prior_sigma_rad = 0.1;  // of prior_R, about each axis
   std::uint64_t seed = 0;
 };
 

@@ -24,6 +24,14 @@ struct ResectionOptions {
   int max_iterations = 1000;
   int max_scored_points = 500;
   int max_refine_iterations = 20;
+  /// Row-major (9) camera from world as known beforehand, null: nothing is. As in EssentialOptions; every
+  /// other hypothesis is then a rotation drawn from about it, with the translation from two points.
+  const double* prior_R = nullptr;
+  double prior_sigma_rad = 0.1;
+  /// Other images (n, 2) of the points, NaN where there is none, and ascending groups (n): of each group (a
+  /// frame, say, whose left and right may be exchanged) either all images or all other images are taken.
+  const double* other = nullptr;
+  const std::int32_t* group = nullptr;
   std::uint64_t seed = 0;
 };
 
@@ -35,7 +43,8 @@ struct ResectionResult {
   double inlier_share = 0.0;        // of the valid points
   double median_residual_px = 0.0;  // over all valid points, not only the inliers
   int iterations = 0;
-  std::vector<std::uint8_t> inlier;  // (n)
+  std::vector<std::uint8_t> inlier;     // (n)
+  std::vector<std::uint8_t> exchanged;  // (n) the other image was taken; empty without others
 };
 
 /// Three-point minimal solver. points (3, 3), xy (3, 2). Writes up to 4 poses: R (9 each, row-major), t (3

@@ -170,5 +170,5 @@ def _median_length(
     if pa is None or pb is None:
         return float("nan")
     length = np.linalg.norm(pa - pb, axis=-1)
-    length = length[np.isfinite(length)]
+    length = length[np.isfinite(length) & (length > 0)]  # two joints in one place measure nothing
     return float(np.median(length)) if length.size >= 5 else float("nan")

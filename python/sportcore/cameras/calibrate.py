@@ -16,7 +16,15 @@ from ..points3d import TriangulateOptions, camera_array, triangulate
 from ..skeletons import Skeleton
 from ..types import Calibration, Keypoints2D, Rig
 from .anthropometry import calibration_joints
-from .checks import Complaints, check_motion, check_observations, explain_no_start, match_rig
+from .checks import (
+    Complaints,
+    check_lenses,
+    check_motion,
+    check_observations,
+    check_pictures,
+    explain_no_start,
+    match_rig,
+)
 from .clocks import solve_with_clocks
 from .gauge import GaugeOptions, find_gauge
 from .lenses import (
@@ -27,6 +35,7 @@ from .lenses import (
     with_refined_lenses,
     with_result_lenses,
 )
+from .monocular import as_arguments, check_votes, exchanged_sides, rotation_votes
 from .options import CalibrateOptions
 from .quality import build_report
 
@@ -58,7 +67,8 @@ def calibrate(
         intrinsics: C cameras; their poses are ignored. Matched with the keypoints by name where both have names.
         options: see :class:`CalibrateOptions`.
         monocular_3d: (C, T, 17, 3) Human3.6M poses in each camera's frame from a lifter. Only the directions of the
-            bones are used, as a check on the rotations between cameras.
+            bones are used: as votes for the rotations between cameras where the start is in doubt (not with
+            ``time_offsets``), and as a check on the result.
         bodies: (T,) number of the person in each frame, where several stand one after the other on the time axis: the
             lengths of their bones are then not held to be the same, and judged for each. None: one person.
         progress: called as ``progress(done, total, message)``; an exception raised in it stops the calibration.
@@ -88,7 +98,11 @@ def calibrate(
         )
     step = _Steps(progress, 4)
     complaints = Complaints(options.force)
-    poses = None if monocular_3d is None else _monocular_poses(monocular_3d, keypoints)
+    votes, sides = None, None
+    if monocular_3d is not None:
+        poses = _monocular_poses(monocular_3d, keypoints)
+        votes = rotation_votes(poses)
+        sides = exchanged_sides(poses, votes) if options.undo_swaps and not options.time_offsets else None
     rig = match_rig(keypoints, intrinsics, complaints)
     names = rig.names
     gauge_options = _gauge_options(options, names)
@@ -98,6 +112,8 @@ def calibrate(
     joints = calibration_joints(skeleton)
     used, seen, xy, weight = _observations(keypoints, joints, options.min_score)
     check_observations(seen, names, complaints)
+    check_pictures(_thinned(xy), names)
+    check_lenses(rig, complaints)
     motion = check_motion(_thinned(xy), names, complaints)
     flip = _flip(skeleton.flip_permutation, joints) if options.undo_swaps else None
     several = None if bodies is None or len(np.unique(bodies)) < 2 else np.asarray(bodies)
@@ -119,7 +135,9 @@ def calibrate(
             min_parallax_rad=MIN_PARALLAX_RAD, min_shared_points=MIN_SHARED_POINTS,
             probe_focal=options.refine_focal == "none", undo_swaps=options.undo_swaps,
             num_threads=options.num_threads, seed=options.seed, bones=bones,
-            bone_pairs=bone_pairs if options.bone_symmetry else None, **lens_arguments(options, rig), **more,
+            bone_pairs=bone_pairs if options.bone_symmetry else None,
+            rotation_votes=as_arguments(votes) if votes and not options.time_offsets else None, sides=sides,
+            **lens_arguments(options, rig), **more,
         )  # fmt: skip
 
     step("finding the cameras")
@@ -165,8 +183,9 @@ def calibrate(
     swapped = np.zeros((len(rig), keypoints.n_frames), bool)
     if flip is not None and np.asarray(result["swapped"]).any():
         swapped = _core.find_swaps(
-            xy, weight, camera_array(calibrated), flip, float(min(limit, 5 * result["sigma_px"])), options.num_threads
-        )
+            xy, weight, camera_array(calibrated), flip, float(min(limit, 5 * result["sigma_px"])), options.num_threads,
+            sides if result["start_from_sides"] else None,
+        )  # fmt: skip
         named, used = _exchanged(named, used, swapped)
     error_px = float(min(limit, max(6 * result["sigma_px"], 3.0)))
     points = triangulate(
@@ -188,8 +207,9 @@ def calibrate(
     if result["focal_probed"]:
         extra["focal_factor"] = float(result["focal_factor"])
         extra["focal_factor_sigma"] = float(result["focal_factor_sigma"])
-    if poses is not None:
-        extra["monocular_disagreement_deg"] = _check_monocular(poses, calibrated, keypoints, complaints)
+    if votes is not None:
+        extra["monocular_disagreement_deg"] = check_votes(votes, calibrated, complaints)
+        extra["start_from_rotations"] = bool(result["start_from_rotations"])
     report = build_report(named, used, points, calibrated, gauge, result, swapped, complaints, seconds, extra, several)
     for warning in report.warnings:
         _log.info("%s", warning)
@@ -321,33 +341,3 @@ def _monocular_poses(monocular_3d: ArrayLike, keypoints: Keypoints2D) -> NDArray
     if poses.shape != shape:
         raise InputError(f"monocular_3d must be {shape}, got {poses.shape}.", "Give what a lifter returns.")
     return poses
-
-
-def _check_monocular(
-    poses: NDArray[np.float64], rig: Rig, keypoints: Keypoints2D, complaints: Complaints
-) -> list[list[float | None]]:
-    """Angle (C, C), degrees, between each relative rotation and what the lifter's bone directions say of it."""
-    from ..skeletons import H36M17
-
-    C = keypoints.n_cameras
-    a, b = H36M17.bone_indices.T
-    with np.errstate(invalid="ignore", divide="ignore"):
-        bones = poses[:, :, b] - poses[:, :, a]
-        bones = bones / np.linalg.norm(bones, axis=-1, keepdims=True)
-    out: list[list[float | None]] = [[None] * C for _ in range(C)]
-    for i in range(C):
-        for j in range(i):
-            both = np.isfinite(bones[i]).all(-1) & np.isfinite(bones[j]).all(-1)
-            if both.sum() < 50:
-                continue
-            U, _, Vt = np.linalg.svd(bones[i][both].T @ bones[j][both])
-            rotation = U @ np.diag([1, 1, np.sign(np.linalg.det(U @ Vt))]) @ Vt  # i from j
-            gap = rotation @ (rig.R[i] @ rig.R[j].T).T
-            angle = float(np.degrees(np.arccos(np.clip((np.trace(gap) - 1) / 2, -1, 1))))
-            out[i][j] = out[j][i] = angle
-            if angle > 45:
-                complaints.warn(
-                    f"Cameras {rig.names[i]!r} and {rig.names[j]!r}: the monocular poses put them {angle:.0f} degrees "
-                    "away from the calibrated rotation; left and right may be exchanged in one of them."
-                )
-    return out

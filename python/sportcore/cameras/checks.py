@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from ..errors import DegenerateError, InputError
 from ..types import Keypoints2D, Rig
 
-__all__ = ["Complaints", "check_motion", "check_observations", "explain_no_start", "masked_quantiles", "match_rig"]
+__all__ = [
+    "Complaints", "check_lenses", "check_motion", "check_observations", "check_pictures", "explain_no_start",
+    "masked_quantiles", "match_rig",
+]  # fmt: skip
 
 Floats = NDArray[np.float64]
 
@@ -125,6 +128,41 @@ def check_observations(seen: NDArray[np.bool_], names: Sequence[str], complaints
         )
 
 
+#: share of the joints seen by two cameras that lie within SAME_PX of each other in both images
+SAME_SHARE, SAME_PX = 0.5, 3.0
+#: focal length over the image's diagonal: wide phone lenses have 0.5, the longest sports lenses about 15
+SHORTEST_LENS, LONGEST_LENS = 0.2, 20.0
+
+
+def check_pictures(xy: Floats, names: Sequence[str]) -> None:
+    """Refuse one video given twice. xy: (C, T, J, 2) px, NaN where missing.
+
+    Two cameras that stand apart hardly ever see a joint at the same pixel.
+    """
+    for i, name in enumerate(names):
+        for j in range(i):
+            apart = np.abs(xy[i] - xy[j]).max(-1)
+            both = apart[np.isfinite(apart)]
+            if both.size >= 20 and (both < SAME_PX).mean() > SAME_SHARE:
+                raise DegenerateError(
+                    f"Cameras {names[j]!r} and {name!r} show the same pictures: there is no baseline between them.",
+                    "Check that one video was not given twice; else move the cameras apart, 30 to 120 degrees.",
+                )
+
+
+def check_lenses(rig: Rig, complaints: Complaints) -> None:
+    """Doubt a focal length that no camera has."""
+    for camera in rig:
+        ratio = float(np.sqrt(camera.K[0, 0] * camera.K[1, 1]) / np.hypot(*camera.image_size))
+        if not SHORTEST_LENS < ratio < LONGEST_LENS:
+            wide, high = camera.image_size
+            complaints.warn(
+                f"Camera {camera.name!r}: a focal length of {camera.K[0, 0]:.0f} px with images of {wide}x{high} px is "
+                f"too {'long' if ratio > 1 else 'short'} to be true. Check the intrinsics, or set refine_focal.",
+                doubt=True,
+            )
+
+
 def check_motion(xy: Floats, names: Sequence[str], complaints: Complaints) -> dict[str, float]:
     """Refuse when the athlete stands still. xy: (C, T, J, 2) px, NaN where missing.
 
@@ -135,10 +173,13 @@ def check_motion(xy: Floats, names: Sequence[str], complaints: Complaints) -> di
         p = camera[np.isfinite(camera[..., 0]).sum(-1) >= 4]
         if len(p) < 3:
             continue
-        low, centre, high = masked_quantiles(p, (0.1, 0.5, 0.9), axis=1)  # (T, 2) each
+        low, high = masked_quantiles(p, (0.1, 0.9), axis=1)  # (T, 2) each
         size = float(np.median(high - low, axis=0).max())
         if not size > 0:
             continue
+        # Of each joint from its own usual place: which joints happen to be seen does not move the body.
+        p = p - masked_quantiles(p, (0.5,), axis=0)[0]
+        centre = masked_quantiles(p, (0.5,), axis=1)[0]  # (T, 2)
         place.append(float(np.ptp(np.percentile(centre, [5, 95], axis=0), axis=0).max() / size))
         left, right = masked_quantiles(p - centre[:, None], (0.16, 0.84), axis=0)  # (J, 2) each
         spread = 0.5 * (right - left).max(-1) / size

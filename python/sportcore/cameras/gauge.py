@@ -150,7 +150,7 @@ def _scale(
                     f"known_bone names {name!r}, which is not among the joints.", f"There are: {', '.join(index)}."
                 )
         length = np.linalg.norm(points[:, index[a_name]] - points[:, index[b_name]], axis=-1)
-        length = length[np.isfinite(length)]
+        length = length[np.isfinite(length) & (length > 0)]
         if length.size < 5:
             raise DegenerateError(
                 f"The bone {a_name} to {b_name} was measured in {length.size} frames only.",
@@ -159,13 +159,12 @@ def _scale(
         spread = 1.4826 * float(np.median(np.abs(length - np.median(length)))) / float(np.median(length))
         sigma = float(np.hypot(0.01 / metres, spread / np.sqrt(length.size) + 0.02))
         return metres / float(np.median(length)), f"{a_name} to {b_name} of {metres:g} m", sigma, stature
-    if not (np.isfinite(stature) and stature > 0):
+    if not np.isfinite(stature):
         raise DegenerateError(
             "The scale cannot be found: no leg, arm or trunk was reconstructed in five frames.",
             "Give known_camera_distance_m, or use a detector with hips, knees and ankles.",
         )
-    logs = np.log([v for v in votes.values() if v > 0])
-    spread = float(np.std(logs)) if len(logs) > 1 else 0.0
+    spread = float(np.std(np.log(list(votes.values())))) if len(votes) > 1 else 0.0
     if spread > 0.15:
         warnings.append(
             f"The athlete's proportions are unusual (segments disagree by {100 * spread:.0f} %): "

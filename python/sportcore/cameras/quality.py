@@ -108,6 +108,7 @@ def build_report(
     body_px = _body_size_px(keypoints, used)
     sigma = float(result["sigma_px"])
     _judge_residuals(names, sigma, rejected, body_px, result, complaints)
+    _judge_cameras(names, rms, complaints)
     spread = limb_spread(points, bodies)
     _judge_limbs(spread, complaints)
     if bundle["covariance"] is not None and covariance is not None:
@@ -215,6 +216,23 @@ def _judge_residuals(
             complaints.refuse(what, remedy)
         else:
             complaints.warn(f"{what} {remedy}", doubt=True)
+
+
+DOUBTED_CAMERA = 2.0  # a camera's residual over that of the others
+
+
+def _judge_cameras(names: tuple[str, ...], rms: Floats, complaints: Complaints) -> None:
+    """Doubt a camera whose residuals are far larger than the others'."""
+    if len(names) < 3:
+        return
+    for c, name in enumerate(names):
+        usual = float(np.nanmedian(np.delete(rms, c))) if np.isfinite(np.delete(rms, c)).any() else np.nan
+        if rms[c] > DOUBTED_CAMERA * usual and rms[c] > 1.0:
+            complaints.warn(
+                f"Camera {name!r}: its residuals ({rms[c]:.1f} px) are far larger than those of the others "
+                f"({usual:.1f} px). Check its lens, its time and its picture.",
+                doubt=True,
+            )
 
 
 DOUBTED_LIMBS, IMPOSSIBLE_LIMBS = 0.15, 0.25  # robust deviation of the limbs' lengths, share of their length
