@@ -229,7 +229,6 @@ def test_standing_still_is_noticed_where_most_joints_are_missing():
 
 def test_no_baseline():
     rig, kp, _ = scene(3, 80, 0, sigma_px=0.3)
-    from sportcore.synthetic import athlete, observe
 
     near = []
     for i in range(3):
