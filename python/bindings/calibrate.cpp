@@ -197,8 +197,7 @@ py::dict calibrate(const Doubles& xy, const Doubles& weight, const CameraArray& 
   options.principal_point_sigma_px = principal_point_sigma_px;
   options.radial_sigma = radial_sigma;
   options.bone_lengths = in.num_bones > 0;
-  options.clocks = clocks;
-  options.drift = drift;
+  options.clocks = clocks, options.drift = drift;
   options.max_reprojection_error_px = max_reprojection_error_px;
   options.max_frames = max_frames;
   options.max_start_frames = max_start_frames;
