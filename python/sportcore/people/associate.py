@@ -269,10 +269,8 @@ class _Work:
             wanted = dataclasses.replace(wanted, force=True, known_bone=None)
         try:
             calibration = calibrate(keypoints, self.rig, wanted, bodies=bodies)
-        except (np.linalg.LinAlgError, ZeroDivisionError) as error:
-            raise DegenerateError(
-                "What the cameras share of these people is no body that moves.", "Check the tracks."
-            ) from error
+        except np.linalg.LinAlgError as error:
+            raise DegenerateError("The cameras share no moving body of these people.", "Check the tracks.") from error
         self.seconds["calibrations"] = self.seconds.get("calibrations", 0) + 1
         return calibration
 
