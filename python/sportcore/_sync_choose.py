@@ -16,6 +16,7 @@ from sportcore._sync_types import REMEDY, CameraOffset, OffsetReport, PairOffset
 from sportcore.errors import InputError, MissingExtraError
 from sportcore.skeletons import Skeleton
 
+LEAST_FRAMES = 0.15  #: a smaller offset is not applied
 _ZERO_FITS = 1.3
 _ZERO_FAILS = 2.0
 
@@ -175,13 +176,13 @@ def _leave(camera: CameraOffset, notes: list[str], warnings: list[str]) -> bool:
 def _apply(
     camera: CameraOffset, source: Source, first: str, fps: float, notes: list[str], warnings: list[str]
 ) -> Clock:
-    """The clock to apply: only what is larger than half a frame, and than four standard deviations."""
+    """The clock to apply: only what is larger than ``LEAST_FRAMES``, and than four standard deviations."""
     offset, sigma = camera.offset_s or 0.0, camera.sigma_s or 0.0
     length = float(source.times_s[-1] - source.times_s[0])
     drift, known = camera.drift or 0.0, camera.drift_sigma
     drifts = known is not None and abs(drift) > 4 * known and abs(drift) * length > 0.25 / fps
     text = f"(+- {sigma * 1000:.1f} ms, {offset * fps:.2f} frames, from {camera.source})"
-    if abs(offset) > max(0.5 / fps, 4 * sigma) or drifts:
+    if abs(offset) > max(LEAST_FRAMES / fps, 4 * sigma) or drifts:
         way = f"{abs(offset) * 1000:.0f} ms {'later' if offset > 0 else 'earlier'} than {first} {text}"
         rate = f", and its clock is {drift * 1e6:+.0f} +- {(known or 0) * 1e6:.0f} ppm off" if drifts else ""
         warnings.append(f"{camera.name} looks {way}{rate}; this was corrected.")

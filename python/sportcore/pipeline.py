@@ -31,7 +31,7 @@ STAGES = (
 
 # Raised when a stage computes something else than before from the same inputs.
 VERSIONS = {
-    "detect": "2", "sync": "3", "clean": "1", "calibrate": "3", "triangulate": "1", "lift": "1", "pseudolabel": "2",
+    "detect": "2", "sync": "3", "clean": "2", "calibrate": "3", "triangulate": "1", "lift": "1", "pseudolabel": "2",
     "finetune": "1", "evaluate": "1", "export": "1", "report": "1",
 }  # fmt: skip
 

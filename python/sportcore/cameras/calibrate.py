@@ -25,7 +25,7 @@ from .checks import (
     explain_no_start,
     match_rig,
 )
-from .clocks import solve_with_clocks
+from .clocks import in_step, solve_with_clocks
 from .gauge import GaugeOptions, find_gauge
 from .lenses import (
     MOST_LENS_ROUNDS,
@@ -63,7 +63,8 @@ def calibrate(
 
     Args:
         keypoints: (C, T, J) observations of any skeleton in the pixels of the (distorted) video. Face and finger joints
-            are not used for the calibration.
+            are not used for the calibration. Where ``times`` says that cameras filmed between each other's frames, all
+            are read at the times of the first.
         intrinsics: C cameras; their poses are ignored. Matched with the keypoints by name where both have names.
         options: see :class:`CalibrateOptions`.
         monocular_3d: (C, T, 17, 3) Human3.6M poses in each camera's frame from a lifter. Only the directions of the
@@ -105,6 +106,7 @@ def calibrate(
         sides = exchanged_sides(poses, votes) if options.undo_swaps and not options.time_offsets else None
     rig = match_rig(keypoints, intrinsics, complaints)
     names = rig.names
+    keypoints, moved = in_step(keypoints)
     gauge_options = _gauge_options(options, names)
 
     step("choosing frames")
@@ -197,6 +199,8 @@ def calibrate(
     seconds["triangulation"] = time.perf_counter() - start
     extra: dict[str, Any] = {"motion": motion, "max_reprojection_error_px": error_px}
     extra |= lens_facts
+    if moved.any():
+        extra["moved_frames"] = dict(zip(names, moved.tolist(), strict=True))
     if result["detector_bias_px"] > 0:
         extra["detector_bias_px"] = float(result["detector_bias_px"])
     if bones is not None:

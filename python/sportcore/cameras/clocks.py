@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..errors import DegenerateError, InputError
 from ..types import Keypoints2D, Rig
 
-__all__ = ["Clocks", "read_at", "solve_with_clocks"]
+__all__ = ["Clocks", "in_step", "read_at", "solve_with_clocks"]
 
 Floats = NDArray[np.float64]
 Solve = Callable[[Keypoints2D, dict[str, Any]], dict[str, Any]]
@@ -56,13 +56,45 @@ def read_at(keypoints: Keypoints2D, offset_s: Floats) -> Keypoints2D:
     """
     if not keypoints.fps:
         raise InputError("Time offsets need the frame rate of the keypoints.", "Give fps.")
-    C, T, J = keypoints.xy.shape[:3]
+    T = keypoints.n_frames
+    return _read(keypoints, np.arange(T) - np.asarray(offset_s, float)[:, None] * keypoints.fps).replace(times=None)
+
+
+def in_step(keypoints: Keypoints2D, least_frames: float = 0.1) -> tuple[Keypoints2D, Floats]:
+    """The tracks read at the times of the first camera, where ``times`` says that the others' frames lie in between.
+
+    Args:
+        keypoints: (C, T, J); row k of each camera was filmed at ``times[c, k]``, on a common clock. Not changed.
+        least_frames: a camera that is nearer than this throughout (to 2.5 times as much in single frames) stays.
+
+    Returns:
+        the tracks, all with the first camera's times, and (C,) by how many frames each camera was moved, median.
+    """
+    C, T = keypoints.xy.shape[:2]
+    moved = np.zeros(C)
+    if keypoints.times is None or C < 2 or T < 4:
+        return keypoints, moved
+    row = np.arange(T, dtype=float)
+    place = np.tile(row, (C, 1))
+    for c in range(1, C):
+        at = np.interp(keypoints.times[0], keypoints.times[c], row, left=-10.0, right=T + 10.0)
+        inside = (at >= 0) & (at <= T - 1)
+        off = np.abs(at - row)[inside]
+        if inside.any() and (np.median(off) > least_frames or np.percentile(off, 95) > 2.5 * least_frames):
+            place[c], moved[c] = at, float(np.median((at - row)[inside]))
+    if not moved.any() and np.array_equal(place, np.tile(row, (C, 1))):
+        return keypoints, moved
+    return _read(keypoints, place).replace(times=np.tile(keypoints.times[0], (C, 1))), moved
+
+
+def _read(keypoints: Keypoints2D, place: Floats) -> Keypoints2D:
+    """The tracks at places between their rows, (C, T): cubic, else linear, else missing."""
+    C, T = keypoints.xy.shape[:2]
     xy, score = np.full_like(keypoints.xy, np.nan), np.zeros_like(keypoints.score)
     sigma = None if keypoints.sigma_px is None else np.full_like(keypoints.sigma_px, np.nan)
     for c in range(C):
-        place = np.arange(T) - float(offset_s[c]) * keypoints.fps
-        whole = np.floor(place + 1e-6).astype(int)
-        w = np.clip(place - whole, 0.0, 1.0)
+        whole = np.floor(place[c] + 1e-6).astype(int)
+        w = np.clip(place[c] - whole, 0.0, 1.0)
         w[w < 1e-3] = 0.0
 
         def rows(k: NDArray[np.int64], values: Floats) -> Floats:
@@ -84,7 +116,7 @@ def read_at(keypoints: Keypoints2D, offset_s: Floats) -> Keypoints2D:
             assert keypoints.sigma_px is not None
             g0, g1 = (rows(whole + k, keypoints.sigma_px[c]) for k in (0, 1))
             sigma[c] = np.where((w == 0)[:, None], g0, np.fmax(g0, g1))
-    return keypoints.replace(xy=xy, score=score, sigma_px=sigma, times=None)
+    return keypoints.replace(xy=xy, score=score, sigma_px=sigma)
 
 
 def solve_with_clocks(

@@ -188,12 +188,16 @@ def synchronise(
 def clean(
     folder: Path, source: Path, options: Any, rig: Rig | None = None, points: Points3D | None = None
 ) -> dict[str, Any]:
-    """Undo swaps, reject jumps, give every observation its sigma; writes ``keypoints.npz`` and ``report.json``."""
+    """Undo swaps, reject jumps, give every observation its sigma, and read all cameras at the times of the first;
+    writes ``keypoints.npz`` and ``report.json``.
+    """
+    from ..cameras.clocks import in_step
     from ..keypoints2d.tracks import clean_tracks
 
     cleaned = clean_tracks(read_keypoints(source), options=options, rig=rig, points=points)
-    write_keypoints(cleaned.keypoints, folder / "keypoints.npz")
-    report = cleaned.report.to_dict()
+    keypoints, moved = in_step(cleaned.keypoints)
+    write_keypoints(keypoints, folder / "keypoints.npz")
+    report = cleaned.report.to_dict() | {"moved_frames": [round(float(m), 3) for m in moved]}
     write_json(folder / "report.json", report)
     return {"report": report}
 
