@@ -248,7 +248,8 @@ class Session:
 
         read = read_rig_file(path, image_sizes=dict(image_sizes))
         rig, posed = read.rig, dict(zip(read.rig.names, read.has_pose, strict=True))
-        notes.extend(read.notes)
+        # Poses come from the body: that a file has none is no news.
+        notes.extend(n for n in read.notes if not n.startswith("intrinsics only"))
         names = _match_names(list(image_sizes), list(rig.names), path)
         cameras = []
         for name, theirs in names.items():
