@@ -190,7 +190,13 @@ def _judge_residuals(
     hint = ""
     factor, factor_sigma = float(result["focal_factor"]), float(result["focal_factor_sigma"])
     if result["focal_probed"] and factor_sigma > 0 and abs(np.log(factor)) > max(4 * factor_sigma, 0.03):
-        hint = f" The focal lengths that would fit best are {factor:.2f} times (+- {factor_sigma:.2f}) those given."
+        hint = f" The focal lengths that would fit best are {factor:.2f} times (+- {factor_sigma:.3f}) those given."
+    if result["focal_probed"] and factor_sigma > 0 and abs(np.log(factor)) > max(8 * factor_sigma, WRONG_FOCAL):
+        complaints.refuse(
+            f"The intrinsics are wrong.{hint}",
+            "Give the lenses of these cameras at this image size, or let the motion tell: "
+            'refine_focal = "shared" (of CalibrateOptions, or under [calibrate]).',
+        )
     if overall > 0.5 or relative > 0.04:
         complaints.refuse(
             f"The cameras do not fit together: {100 * overall:.0f} % of the observations contradict the result "
@@ -218,6 +224,7 @@ def _judge_residuals(
             complaints.warn(f"{what} {remedy}", doubt=True)
 
 
+WRONG_FOCAL = 0.25  # log of a common focal factor: what a detector's errors never make
 DOUBTED_CAMERA = 2.0  # a camera's residual over that of the others
 
 
