@@ -227,6 +227,19 @@ def test_standing_still_is_noticed_where_most_joints_are_missing():
         sc.calibrate(kp, rig)
 
 
+@pytest.mark.parametrize("cameras", [2, 3, 4])
+def test_motion_in_one_plane_is_refused_or_doubted(cameras):
+    rig, kp, _ = scene(cameras, 150, 0, sport="planar", arc_deg=100.0, sigma_px=2.0)
+    if cameras == 2:
+        with pytest.raises(DegenerateError, match="one plane"):
+            sc.calibrate(kp, rig)
+    report = sc.calibrate(kp, rig, sc.CalibrateOptions(force=True)).report
+    assert report.grade != "good" and any("one plane" in w for w in report.warnings)
+    rig, kp, _ = scene(cameras, 150, 0, sport="jump", arc_deg=100.0, sigma_px=2.0)
+    report = sc.calibrate(kp, rig).report
+    assert report.extra["flatness"] > 0.5 and not any("one plane" in w for w in report.warnings)
+
+
 def test_no_baseline():
     rig, kp, _ = scene(3, 80, 0, sigma_px=0.3)
 

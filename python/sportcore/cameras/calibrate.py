@@ -265,7 +265,7 @@ def _weights(keypoints: Keypoints2D, joints: list[int], seen: NDArray[np.bool_])
     if not good.any():
         return np.where(seen, keypoints.score[..., joints], 0.0)
     typical = float(np.median(sigma[good]))
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         relative = np.clip((typical / sigma) ** 2, 0.01, 4.0)
     return np.where(good, relative, 0.0)
 

@@ -153,7 +153,7 @@ def check_pictures(xy: Floats, names: Sequence[str]) -> None:
 def check_lenses(rig: Rig, complaints: Complaints) -> None:
     """Doubt a focal length that no camera has."""
     for camera in rig:
-        ratio = float(np.sqrt(camera.K[0, 0] * camera.K[1, 1]) / np.hypot(*camera.image_size))
+        ratio = float(np.sqrt(camera.K[0, 0]) * np.sqrt(camera.K[1, 1]) / np.hypot(*camera.image_size))
         if not SHORTEST_LENS < ratio < LONGEST_LENS:
             wide, high = camera.image_size
             complaints.warn(

@@ -109,6 +109,8 @@ def build_report(
     sigma = float(result["sigma_px"])
     _judge_residuals(names, sigma, rejected, body_px, result, complaints)
     _judge_cameras(names, rms, complaints)
+    flat_share = flatness(points)
+    _judge_flatness(flat_share, len(rig), complaints)
     spread = limb_spread(points, bodies)
     _judge_limbs(spread, complaints)
     if bundle["covariance"] is not None and covariance is not None:
@@ -159,6 +161,7 @@ def build_report(
             "swapped_frames": {n: int(k) for n, k in zip(names, swapped.sum(1), strict=True)},
             "adjustment": str(bundle["stop"]),
             "limb_spread": spread,
+            "flatness": flat_share,
             "implied_stature_m": gauge.stature_m,
             "gravity": dict(gauge.details),
             **dict(extra),
@@ -240,6 +243,36 @@ def _judge_cameras(names: tuple[str, ...], rms: Floats, complaints: Complaints) 
                 f"({usual:.1f} px). Check its lens, its time and its picture.",
                 doubt=True,
             )
+
+
+FLAT = 0.25  # thickness of all that was reconstructed over its middle extent; walking, running, jumping: over 0.8
+
+
+def flatness(points: Points3D) -> float:
+    """Thickness of the volume that all joints filled over its middle extent (standard deviations along the principal
+    axes, the far points left out); 1 for a ball, 0 for a plane. NaN where little was reconstructed.
+    """
+    p = points.xyz.reshape(-1, 3)
+    p = p[np.isfinite(p).all(1)]
+    if len(p) < 30:
+        return float("nan")
+    p = p - np.median(p, axis=0)
+    far = np.linalg.norm(p, axis=1)
+    p = p[far <= 4 * np.median(far)]
+    values = np.sqrt(np.maximum(np.linalg.eigvalsh(p.T @ p / len(p)), 0.0))
+    return float(values[0] / values[1]) if values[1] > 0 else float("nan")
+
+
+def _judge_flatness(share: float, cameras: int, complaints: Complaints) -> None:
+    """Joints that stay in one plane: two views of a plane fit two sets of cameras (Longuet-Higgins 1986)."""
+    if not share < FLAT:
+        return
+    what = f"All joints stay near one plane (its thickness is {100 * share:.0f} % of its extent)"
+    remedy = "Let the athlete turn and move towards and away from the cameras, too."
+    if cameras < 3:
+        complaints.refuse(f"{what}: two cameras cannot be told apart from a second pair that fits as well.", remedy)
+    else:
+        complaints.warn(f"{what}: the cameras are less sure than stated. {remedy}", doubt=True)
 
 
 DOUBTED_LIMBS, IMPOSSIBLE_LIMBS = 0.15, 0.25  # robust deviation of the limbs' lengths, share of their length
