@@ -207,6 +207,11 @@ class Road:
     def sync(self) -> StageResult:
         """All cameras on one time base."""
         from .steps import detect as steps
+
+        return self._align("sync", VERSIONS["sync"], steps.synchronise)
+
+    def _align(self, stage: str, version: str, step: Callable[..., dict[str, Any]]) -> StageResult:
+        """Run ``step(folder, found, options, intrinsics=, videos=)``, which puts what was found on one time base."""
         from .sync import SyncOptions
 
         found = self.detect()
@@ -216,8 +221,8 @@ class Road:
         videos = {n: v for n, v in self.session.videos.items() if v.is_file() and v.stat().st_size}
         inputs = {n: r.key for n, r in found.items()} | {f"video-{n}": self.hashes(v) for n, v in videos.items()}
         result = self.store.run(
-            "sync", lambda f: steps.synchronise(f, found, options, intrinsics=rig, videos=videos),
-            inputs=inputs, options={"sync": options, "lenses": lenses}, version=VERSIONS["sync"],
+            stage, lambda f: step(f, found, options, intrinsics=rig, videos=videos),
+            inputs=inputs, options={"sync": options, "lenses": lenses}, version=version,
         )  # fmt: skip
         for warning in result.info["report"].get("warnings", ()):
             self.note(str(warning))

@@ -8,6 +8,7 @@ all people tune one model.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -57,24 +58,11 @@ class PeopleRoad(Road):
     def sync(self) -> StageResult:
         """All cameras on one time base."""
         from .steps import people as steps
-        from .sync import SyncOptions
 
-        found = self.detect()
-        options = self.session.options("sync", SyncOptions)
-        rig, _ = self.intrinsics()
-        lenses = {"K": rig.K, "models": [c.model for c in rig], "distortion": [list(c.distortion) for c in rig]}
-        videos = {n: v for n, v in self.session.videos.items() if v.is_file() and v.stat().st_size}
-        inputs = {n: r.key for n, r in found.items()} | {f"video-{n}": self.hashes(v) for n, v in videos.items()}
-        result = self.store.run(
-            "sync-people",
-            lambda f: steps.align_people(
-                f, found, options, self._progress("sync-people"), intrinsics=rig, videos=videos
-            ),
-            inputs=inputs, options={"sync": options, "lenses": lenses}, version=PEOPLE_VERSIONS["sync-people"],
-        )  # fmt: skip
-        for warning in result.info["report"].get("warnings", ()):
-            self.note(str(warning))
-        return result
+        stage = "sync-people"
+        return self._align(
+            stage, PEOPLE_VERSIONS[stage], functools.partial(steps.align_people, progress=self._progress(stage))
+        )
 
     def people_options(self) -> Any:
         """Options of the association, the calibration and the statures among them."""
