@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import errno
+import gc
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -190,6 +192,27 @@ def test_npz_is_equal_byte_for_byte_and_refuses_objects(tmp_path: Path) -> None:
     assert a.read_bytes() == b.read_bytes()
     with pytest.raises(InputError, match="'y'"):
         load_npz(a, required=("y",))
+
+
+def test_npz_is_read_by_several_threads_at_once(tmp_path: Path) -> None:
+    """A collection in the middle of parsing a header gives way to other threads, as finalisers of real programs do."""
+    path = save_npz(tmp_path / "a.npz", **{f"a{i}": np.full((3, 2), i) for i in range(20)})
+
+    def read(depth: int) -> float:
+        return read(depth - 1) if depth else float(load_npz(path)["a19"].sum())
+
+    def give_way(phase: str, info: dict[str, int]) -> None:
+        time.sleep(0)
+
+    thresholds = gc.get_threshold()
+    gc.callbacks.append(give_way)
+    gc.set_threshold(10)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert set(pool.map(read, [i % 7 for i in range(100)])) == {114.0}
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.callbacks.remove(give_way)
 
 
 @pytest.mark.parametrize("keep", [0, 10, 200, -30, -1])

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..io.atomic import save_npz
+from ..io.atomic import read_numpy, save_npz
 
 __all__ = ["Clip", "Mocap", "excerpt", "load_mocap", "save_mocap", "shipped_motion"]
 
@@ -121,9 +121,11 @@ def load_mocap(path: str | Path, *, clips_table: str | Path | None = None, max_j
     table = _read_table(path, clips_table)
     clips = []
     try:
-        with np.load(path, allow_pickle=False) as data:
-            for name in sorted(data.files):
-                clips.append(_clip(path, name, data[name], table.get(name, ("", "")), max_jump_m))
+        data = read_numpy(path)
+        if isinstance(data, np.ndarray):
+            raise ValueError("it holds a single array")
+        for name in sorted(data):
+            clips.append(_clip(path, name, data[name], table.get(name, ("", "")), max_jump_m))
     except InputError:
         raise
     except Exception as error:  # zipfile, ValueError, OSError: all mean that the file cannot be read

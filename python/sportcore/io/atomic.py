@@ -16,6 +16,7 @@ import os
 import re
 import secrets
 import shutil
+import threading
 import time
 import zipfile
 import zlib
@@ -28,6 +29,9 @@ import numpy as np
 
 from sportcore.errors import InputError, SportcoreError
 
+# CPython 3.11 counts the depth of its syntax tree per interpreter, not per thread, so two threads that read the
+# header of an array at once can fail with "AST constructor recursion depth mismatch" (python/cpython#106905).
+_NUMPY_HEADERS = threading.Lock()
 _NO_SPACE = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG}
 _TEMPORARY = re.compile(r"^\..*\.tmp-(?P<pid>\d+)-[0-9a-f]{8}(\..*)?$")
 
@@ -349,6 +353,20 @@ def save_npz(path: str | os.PathLike[str], *, compressed: bool = True, **arrays:
     return Path(path)
 
 
+def read_numpy(path: str | os.PathLike[str]) -> np.ndarray | dict[str, np.ndarray]:
+    """The array of an .npy file or all arrays of an .npz; several threads may read at once, pickles are refused.
+
+    Raises:
+        Exception: whatever NumPy, zipfile and zlib raise on a damaged file; :func:`load_npz` has one error for all.
+    """
+    with _NUMPY_HEADERS:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded as archive:
+            return {name: archive[name] for name in archive.files}
+
+
 def load_npz(path: str | os.PathLike[str], *, required: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
     """Read all arrays of an .npz file; pickles are never executed.
 
@@ -356,11 +374,9 @@ def load_npz(path: str | os.PathLike[str], *, required: tuple[str, ...] = ()) ->
         InputError: missing, truncated or not an .npz file, or one of ``required`` is not in it.
     """
     try:
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
+        arrays = read_numpy(path)
+        if isinstance(arrays, np.ndarray):
             raise ValueError("a single array")
-        with archive:
-            arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise InputError(f"{path}: does not exist. Check the path.") from None
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, AttributeError) as error:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sportcore.errors import InputError, require
-from sportcore.io.atomic import read_text
+from sportcore.io.atomic import read_numpy, read_text
 from sportcore.io.keypoint_tables import CameraFrames, Person, camera_sizes, skeleton_for, skeleton_from_names
 from sportcore.io.rig_common import PathLike
 from sportcore.skeletons import BLAZEPOSE33, Skeleton
@@ -128,7 +128,7 @@ def read_image_array(
     ``image_sizes``.
     """
     try:
-        array = np.load(path, allow_pickle=False)
+        array = read_numpy(path)
     except FileNotFoundError:
         raise InputError(f"{path}: does not exist. Check the path.") from None
     except Exception as error:  # the header of a damaged .npy fails in many ways
