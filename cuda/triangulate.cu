@@ -9,25 +9,59 @@
 namespace sportcore::cuda {
 namespace {
 
-constexpr int kThreads = 128;
 constexpr std::size_t kMaxBlocks = 1 << 20;
+constexpr std::size_t kSharedBudget = 48 * 1024;  // bytes of a block that no launch attribute has to ask for
 
-/// One thread per point. The point's observations live in local memory, of which kViews sets the size.
-template <class T, int kViews>
-__global__ void __launch_bounds__(kThreads)
-    triangulate_kernel(const TriangulateCamera<T>* __restrict__ cameras, int n_cameras,
-                       const T* __restrict__ keypoints_px, const T* __restrict__ score,
-                       const T* __restrict__ sigma_px, std::size_t n, const TriangulateParams<T> params,
-                       const TriangulateOutput<T> out) {
-  __shared__ TriangulateCamera<T> rig[kViews];
-  for (int c = threadIdx.x; c < n_cameras; c += kThreads) rig[c] = cameras[c];
+/// Threads of a block: as many as the observations in shared memory leave room for.
+template <class S>
+int block_threads(std::size_t n_cameras) {
+  const std::size_t per_thread = kObservationFields * n_cameras * sizeof(S);
+  const std::size_t rig = n_cameras * sizeof(TriangulateCamera<S>) + kMaxPairs * sizeof(CameraPair);
+  std::size_t threads = 128;
+  while (threads > 32 && rig + threads * per_thread > kSharedBudget) threads /= 2;
+  return static_cast<int>(threads);
+}
+
+/// One thread per point. The observations of a block's points and the rig lie in shared memory; neighbouring
+/// threads read neighbouring points, and their fields lie in neighbouring banks.
+template <class S>
+__global__ void __launch_bounds__(128)
+    triangulate_kernel(const TriangulateCamera<S>* __restrict__ cameras, const CameraPair* __restrict__ pairs,
+                       int n_cameras, const S* __restrict__ keypoints_px, const S* __restrict__ score,
+                       const S* __restrict__ sigma_px, std::size_t n, const TriangulateParams<S> params,
+                       const TriangulateOutput<S> out) {
+  extern __shared__ __align__(16) unsigned char shared[];
+  TriangulateCamera<S>* rig = reinterpret_cast<TriangulateCamera<S>*>(shared);
+  S* fields = reinterpret_cast<S*>(rig + n_cameras);
+  for (int c = threadIdx.x; c < n_cameras; c += blockDim.x) rig[c] = cameras[c];
   __syncthreads();
-  const std::size_t stride = static_cast<std::size_t>(gridDim.x) * kThreads;
-  for (std::size_t i = static_cast<std::size_t>(blockIdx.x) * kThreads + threadIdx.x; i < n; i += stride) {
-    TriangulatedPoint<T> point;
-    triangulate_point<T, kViews>(rig, n_cameras, keypoints_px, score, sigma_px, n, i, params, point,
-                                 out.residual_px);
-    store_point(point, out, n_cameras, n, i);
+  const Observations<S> o{fields + threadIdx.x, static_cast<std::ptrdiff_t>(blockDim.x), n_cameras};
+  const std::size_t stride = static_cast<std::size_t>(gridDim.x) * blockDim.x;
+  for (std::size_t i = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += stride) {
+    TriangulatedPoint<S> point;
+    point.n_used = S(0);
+    for (int c = 0; c < n_cameras; ++c) {
+      const std::size_t at = static_cast<std::size_t>(c) * n + i;
+      const S sigma = sigma_px ? sigma_px[at] : S(1);
+      if (prepare_view(rig[c], params, keypoints_px[2 * at], keypoints_px[2 * at + 1],
+                       score ? score[at] : S(1), sigma_px ? &sigma : nullptr, o, c))
+        point.n_used += S(1);
+    }
+    if (triangulate_direct(rig, o, params, point)) triangulate_search(rig, pairs, o, params, true, point);
+    triangulate_finish(rig, o, params, point);
+    for (int k = 0; k < 3; ++k) out.xyz[3 * i + k] = point.X[k];
+    out.status[i] = static_cast<std::uint8_t>(point.status);
+    if (out.n_views) out.n_views[i] = static_cast<std::uint8_t>(point.n_inliers);
+    if (out.covariance) {
+      const int from[9] = {0, 1, 2, 1, 3, 4, 2, 4, 5};
+#pragma unroll
+      for (int k = 0; k < 9; ++k) out.covariance[9 * i + k] = point.information[from[k]];
+    }
+    for (int c = 0; c < n_cameras; ++c) {
+      const std::size_t at = static_cast<std::size_t>(c) * n + i;
+      if (out.residual_px) out.residual_px[at] = residual_px(o, point, c);
+      if (out.inlier) out.inlier[at] = is_inlier(o, point, c);
+    }
   }
 }
 
@@ -41,21 +75,19 @@ void triangulate_device(const Camera<double>* cameras, std::size_t n_cameras, co
   const cudaStream_t s = static_cast<cudaStream_t>(stream);
   const TriangulateSetup<T> setup = make_setup<T>(cameras, n_cameras, options);
   const Buffer<TriangulateCamera<T>> rig(setup.cameras.data(), n_cameras, s);
-  const unsigned blocks = static_cast<unsigned>(std::min((n_points + kThreads - 1) / kThreads, kMaxBlocks));
-  const auto launch = [&](auto kernel) {
-    kernel<<<blocks, kThreads, 0, s>>>(rig.get(), static_cast<int>(n_cameras), keypoints_px, score, sigma_px,
-                                       n_points, setup.params, out);
-    check(cudaGetLastError(), "starting triangulate");
-  };
-  if (n_cameras <= 4) {
-    launch(triangulate_kernel<T, 4>);
-  } else if (n_cameras <= 8) {
-    launch(triangulate_kernel<T, 8>);
-  } else if (n_cameras <= 16) {
-    launch(triangulate_kernel<T, 16>);
-  } else {
-    launch(triangulate_kernel<T, kMaxViews>);
-  }
+  const Buffer<CameraPair> pairs(setup.pairs.data(), setup.pairs.size(), s);
+  const int threads = block_threads<T>(n_cameras);
+  const std::size_t shared =
+      n_cameras * (sizeof(TriangulateCamera<T>) + kObservationFields * sizeof(T) * threads);
+  if (shared > kSharedBudget)
+    check(cudaFuncSetAttribute(triangulate_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               static_cast<int>(shared)),
+          "asking for shared memory");
+  const unsigned blocks = static_cast<unsigned>(std::min((n_points + threads - 1) / threads, kMaxBlocks));
+  triangulate_kernel<T><<<blocks, threads, shared, s>>>(rig.get(), pairs.get(), static_cast<int>(n_cameras),
+                                                        keypoints_px, score, sigma_px, n_points, setup.params,
+                                                        out);
+  check(cudaGetLastError(), "starting triangulate");
 }
 
 template <class T>

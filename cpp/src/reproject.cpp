@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "device_launch.h"
+#include "kernels.h"
 #include "sportcore/device.h"
 #include "sportcore/error.h"
 #include "sportcore/parallel.h"
@@ -33,22 +34,10 @@ void for_all(const Camera<double>* cameras, std::size_t n_cameras, std::size_t n
   });
 }
 
-/// The loop of one camera, compiled for each model so that the branch on it leaves the loop.
-template <class T, int kModel>
-void project_range(Camera<T> camera, const T* points, const T* observed, T* out, std::size_t begin,
-                   std::size_t end) {
-  camera.lens.model = kModel;
-  for (std::size_t i = begin; i < end; ++i) {
-    T uv[2];
-    project_world(camera, points + 3 * i, uv);
-    out[2 * i] = observed ? uv[0] - observed[2 * i] : uv[0];
-    out[2 * i + 1] = observed ? uv[1] - observed[2 * i + 1] : uv[1];
-  }
-}
-
 template <class T>
 void run(const Camera<double>* cameras, std::size_t n_cameras, const T* points, std::size_t n_points,
-         const T* observed, T* out, const ReprojectOptions& options) {
+         const T* observed, T* out, const ReprojectOptions& options, T* J_point = nullptr,
+         T* J_pose = nullptr) {
   check_arrays(cameras, n_cameras, points, n_points, out);
   if (options.cuda) {
     require_cuda();
@@ -57,17 +46,14 @@ void run(const Camera<double>* cameras, std::size_t n_cameras, const T* points, 
     return;
 #endif
   }
+  const auto range = kernels().of<T>().reproject;
   for_all<T>(cameras, n_cameras, n_points, options.num_threads,
              [&](const Camera<T>& camera, std::size_t c, std::size_t begin, std::size_t end) {
-               const T* seen = observed ? observed + 2 * c * n_points : nullptr;
-               T* to = out + 2 * c * n_points;
-               if (camera.lens.model == kBrown) {
-                 project_range<T, kBrown>(camera, points, seen, to, begin, end);
-               } else if (camera.lens.model == kFisheye) {
-                 project_range<T, kFisheye>(camera, points, seen, to, begin, end);
-               } else {
-                 project_range<T, kPinhole>(camera, points, seen, to, begin, end);
-               }
+               const std::size_t row = c * n_points;
+               const ReprojectCall<T> call{points, observed ? observed + 2 * row : nullptr, out + 2 * row,
+                                           J_point ? J_point + 6 * row : nullptr,
+                                           J_pose ? J_pose + 12 * row : nullptr};
+               range(camera, call, begin, end);
              });
 }
 
@@ -100,19 +86,8 @@ void reproject_residuals(const Camera<double>* cameras, std::size_t n_cameras, c
 void reproject_jacobians(const Camera<double>* cameras, std::size_t n_cameras, const double* points_world_m,
                          std::size_t n_points, double* uv_px, double* J_point, double* J_pose,
                          const ReprojectOptions& options) {
-  check_arrays(cameras, n_cameras, points_world_m, n_points, uv_px);
   require(!options.cuda, "reproject_jacobians runs on the CPU only.");
-  for_all<double>(cameras, n_cameras, n_points, options.num_threads,
-                  [&](const Camera<double>& camera, std::size_t c, std::size_t begin, std::size_t end) {
-                    for (std::size_t i = begin; i < end; ++i) {
-                      const std::size_t at = c * n_points + i;
-                      double* jx = J_point ? J_point + 6 * at : nullptr;
-                      double* jp = J_pose ? J_pose + 12 * at : nullptr;
-                      if (project_world(camera, points_world_m + 3 * i, uv_px + 2 * at, jx, jp)) continue;
-                      for (int k = 0; jx && k < 6; ++k) jx[k] = nan_value<double>();
-                      for (int k = 0; jp && k < 12; ++k) jp[k] = nan_value<double>();
-                    }
-                  });
+  run<double>(cameras, n_cameras, points_world_m, n_points, nullptr, uv_px, options, J_point, J_pose);
 }
 
 template <class T>

@@ -2,6 +2,7 @@
 #include "sportcore/triangulate.h"
 
 #include "device_launch.h"
+#include "kernels.h"
 #include "sportcore/device.h"
 #include "sportcore/error.h"
 #include "sportcore/parallel.h"
@@ -10,7 +11,7 @@
 namespace sportcore {
 namespace {
 
-constexpr std::size_t kGrain = 1024;
+constexpr std::size_t kGrain = 4096;
 
 template <class T>
 void check_call(const Camera<double>* cameras, std::size_t n_cameras, const T* keypoints_px,
@@ -37,15 +38,18 @@ void run(const Camera<double>* cameras, std::size_t n_cameras, const T* keypoint
 #endif
   }
   const TriangulateSetup<T> setup = make_setup<T>(cameras, n_cameras, options);
-  const int C = static_cast<int>(n_cameras);
-  parallel_for(n_points, kGrain, options.num_threads, [&](std::size_t begin, std::size_t end) {
-    TriangulatedPoint<T> point;
-    for (std::size_t i = begin; i < end; ++i) {
-      triangulate_point<T, kMaxViews>(setup.cameras.data(), C, keypoints_px, score, sigma_px, n_points, i,
-                                      setup.params, point, out.residual_px);
-      store_point(point, out, C, n_points, i);
-    }
-  });
+  const TriangulateCall<T> call{setup.cameras.data(),
+                                setup.pairs.data(),
+                                static_cast<int>(n_cameras),
+                                keypoints_px,
+                                score,
+                                sigma_px,
+                                n_points,
+                                setup.params,
+                                out};
+  const auto range = kernels().of<T>().triangulate;
+  parallel_for(n_points, kGrain, options.num_threads,
+               [&](std::size_t begin, std::size_t end) { range(call, begin, end); });
 }
 
 }  // namespace

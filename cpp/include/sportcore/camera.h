@@ -5,6 +5,9 @@
 /// x_cam = R x_world + t. Models: pinhole; Brown-Conrady with 4, 5 or 8 coefficients in OpenCV order
 /// (k1 k2 p1 p2 k3 k4 k5 k6, unused ones zero); the 4-parameter fisheye of Kannala and Brandt (2006) as in
 /// cv2.fisheye.
+///
+/// In these templates S is a scalar, of which the camera consists, and T either S or a pack of them
+/// (lanes.h).
 #pragma once
 
 #include "sportcore/linalg.h"
@@ -52,8 +55,8 @@ SPORTCORE_HD Camera<U> camera_cast(const Camera<T>& c) {
 
 /// Brown-Conrady: normalised x (2) -> distorted xd (2). J (2, 2) = d xd / d x, Jk (2, 8) = d xd / d k; both
 /// optional.
-template <class T>
-SPORTCORE_HD void distort_brown(const T* k, const T* x, T* xd, T* J, T* Jk) {
+template <class S, class T>
+SPORTCORE_HD void distort_brown(const S* k, const T* x, T* xd, T* J, T* Jk) {
   const T X = x[0], Y = x[1], r2 = X * X + Y * Y, r4 = r2 * r2, r6 = r4 * r2, xy = X * Y;
   const T num = T(1) + k[0] * r2 + k[1] * r4 + k[4] * r6;
   const T inv = T(1) / (T(1) + k[5] * r2 + k[6] * r4 + k[7] * r6);
@@ -86,10 +89,12 @@ SPORTCORE_HD void distort_brown(const T* k, const T* x, T* xd, T* J, T* Jk) {
 }
 
 /// Fisheye: theta_d = theta (1 + k1 theta^2 + k2 theta^4 + k3 theta^6 + k4 theta^8), theta = atan |x|.
-template <class T>
-SPORTCORE_HD void distort_fisheye(const T* k, const T* x, T* xd, T* J, T* Jk) {
-  const T r2 = x[0] * x[0] + x[1] * x[1], r = std::sqrt(r2);
-  const T theta = std::atan(r), ratio = r > T(1e-12) ? theta / r : T(1), u = theta * theta;
+template <class S, class T>
+SPORTCORE_HD void distort_fisheye(const S* k, const T* x, T* xd, T* J, T* Jk) {
+  using std::atan;
+  using std::sqrt;
+  const T r2 = x[0] * x[0] + x[1] * x[1], r = sqrt(r2);
+  const T theta = atan(r), ratio = select(r > T(1e-12), theta / r, T(1)), u = theta * theta;
   const T q = T(1) + u * (k[0] + u * (k[1] + u * (k[2] + u * k[3])));
   const T s = ratio * q;
   xd[0] = s * x[0];
@@ -97,9 +102,9 @@ SPORTCORE_HD void distort_fisheye(const T* k, const T* x, T* xd, T* J, T* Jk) {
   if (J) {
     // h = d(theta/r)/dr / r; its power series near the axis avoids the cancellation there.
     const T h =
-        r2 < T(0.01)
-            ? T(-2.0 / 3) + r2 * (T(4.0 / 5) + r2 * (T(-6.0 / 7) + r2 * (T(8.0 / 9) - r2 * T(10.0 / 11))))
-            : (T(1) / (T(1) + r2) - ratio) / r2;
+        select(r2 < T(0.01),
+               T(-2.0 / 3) + r2 * (T(4.0 / 5) + r2 * (T(-6.0 / 7) + r2 * (T(8.0 / 9) - r2 * T(10.0 / 11)))),
+               (T(1) / (T(1) + r2) - ratio) / r2);
     const T dq = k[0] + u * (T(2) * k[1] + u * (T(3) * k[2] + u * T(4) * k[3]));
     const T g = h * q + T(2) * ratio * ratio * dq / (T(1) + r2);
     J[0] = s + g * x[0] * x[0];
@@ -117,8 +122,8 @@ SPORTCORE_HD void distort_fisheye(const T* k, const T* x, T* xd, T* J, T* Jk) {
   }
 }
 
-template <class T>
-SPORTCORE_HD void distort(const Intrinsics<T>& lens, const T* x, T* xd, T* J = nullptr, T* Jk = nullptr) {
+template <class S, class T>
+SPORTCORE_HD void distort(const Intrinsics<S>& lens, const T* x, T* xd, T* J = nullptr, T* Jk = nullptr) {
   if (lens.model == kBrown) {
     distort_brown(lens.k, x, xd, J, Jk);
   } else if (lens.model == kFisheye) {
@@ -139,16 +144,13 @@ SPORTCORE_HD void distort(const Intrinsics<T>& lens, const T* x, T* xd, T* J = n
 // ------------------------------------------------------------------------------------------------
 
 /// Camera-frame point X (3) m -> uv (2) px. Optional row-major Jacobians of uv: J_point (2, 3) by X,
-/// J_intr (2, 4) by (fx, fy, cx, cy), J_dist (2, 8) by k. Returns false (and NaN in uv) unless the point lies
-/// in front.
-template <class T>
-SPORTCORE_HD bool project(const Intrinsics<T>& lens, const T* X, T* uv, T* J_point = nullptr,
-                          T* J_intr = nullptr, T* J_dist = nullptr) {
-  if (!(X[2] > T(0))) {
-    uv[0] = uv[1] = nan_value<T>();
-    return false;
-  }
-  const T iz = T(1) / X[2], x[2] = {X[0] * iz, X[1] * iz};
+/// J_intr (2, 4) by (fx, fy, cx, cy), J_dist (2, 8) by k. False, and NaN in every output that depends on the
+/// point, unless it lies in front.
+template <class S, class T>
+SPORTCORE_HD mask_t<T> project(const Intrinsics<S>& lens, const T* X, T* uv, T* J_point = nullptr,
+                               T* J_intr = nullptr, T* J_dist = nullptr) {
+  const mask_t<T> front = X[2] > T(0);
+  const T iz = select(front, T(1) / X[2], T(nan_value<S>())), x[2] = {X[0] * iz, X[1] * iz};
   T xd[2], D[4];
   distort(lens, x, xd, J_point ? D : static_cast<T*>(nullptr), J_dist);
   uv[0] = lens.fx * xd[0] + lens.cx;
@@ -178,29 +180,27 @@ SPORTCORE_HD bool project(const Intrinsics<T>& lens, const T* X, T* uv, T* J_poi
       J_dist[kMaxDistortion + i] *= lens.fy;
     }
   }
-  return true;
+  return front;
 }
 
 /// World point X (3) m -> camera-frame point (3) m.
-template <class T>
-SPORTCORE_HD void cam_from_world(const Camera<T>& camera, const T* X, T* Xc) {
+template <class S, class T>
+SPORTCORE_HD void cam_from_world(const Camera<S>& camera, const T* X, T* Xc) {
   T v[3];
   mat3_vec(camera.R, X, v);
   for (int i = 0; i < 3; ++i) Xc[i] = v[i] + camera.t[i];
 }
 
 /// World point X (3) m -> uv (2) px, with optional Jacobians: J_point (2, 3) by X; J_pose (2, 6) by (w, dt)
-/// of the update R <- exp([w]x) R, t <- t + dt; J_intr (2, 4); J_dist (2, 8). Returns false unless the point
-/// lies in front.
-template <class T>
-SPORTCORE_HD bool project_world(const Camera<T>& camera, const T* X, T* uv, T* J_point = nullptr,
-                                T* J_pose = nullptr, T* J_intr = nullptr, T* J_dist = nullptr) {
+/// of the update R <- exp([w]x) R, t <- t + dt; J_intr (2, 4); J_dist (2, 8). False and NaN as in `project`.
+template <class S, class T>
+SPORTCORE_HD mask_t<T> project_world(const Camera<S>& camera, const T* X, T* uv, T* J_point = nullptr,
+                                     T* J_pose = nullptr, T* J_intr = nullptr, T* J_dist = nullptr) {
   T v[3], Xc[3], J[6];
   mat3_vec(camera.R, X, v);
   for (int i = 0; i < 3; ++i) Xc[i] = v[i] + camera.t[i];
-  const bool ok =
+  const mask_t<T> front =
       project(camera.lens, Xc, uv, J_point || J_pose ? J : static_cast<T*>(nullptr), J_intr, J_dist);
-  if (!ok) return false;
   if (J_point) {
     mat3_tvec(camera.R, J, J_point);
     mat3_tvec(camera.R, J + 3, J_point + 3);
@@ -211,7 +211,7 @@ SPORTCORE_HD bool project_world(const Camera<T>& camera, const T* X, T* uv, T* J
       for (int i = 0; i < 3; ++i) J_pose[6 * r + 3 + i] = J[3 * r + i];
     }
   }
-  return true;
+  return front;
 }
 
 /// R <- exp([w]x) R, t <- t + dt with delta = (w (3) rad, dt (3) m): the step that J_pose of project_world
@@ -228,90 +228,101 @@ SPORTCORE_HD void update_pose(const T* delta, T* R, T* t) {
 // ---- inversion
 // -------------------------------------------------------------------------------------------------
 
+namespace detail {
+
+/// The angle from the axis is the only unknown.
+template <class S, class T>
+SPORTCORE_HD mask_t<T> undistort_fisheye(const S* k, const T* xd, T* x) {
+  using std::abs;
+  using std::sqrt;
+  using std::tan;
+  const T tolerance = T(2) * T(std::numeric_limits<S>::epsilon());
+  const T limit = T(1.5706);  // just under a right angle
+  const T target = sqrt(xd[0] * xd[0] + xd[1] * xd[1]);
+  const T scale = select(target > T(1), target, T(1));
+  const mask_t<T> finite = is_finite(target);
+  T theta = select(target < limit, target, limit), residual = T(0);
+  mask_t<T> going = finite;
+  for (int it = 0; it < 50 && any(going); ++it) {
+    const T u = theta * theta;
+    const T r = theta * (T(1) + u * (k[0] + u * (k[1] + u * (k[2] + u * k[3])))) - target;
+    const T slope = T(1) + u * (S(3) * k[0] + u * (S(5) * k[1] + u * (S(7) * k[2] + u * (S(9) * k[3]))));
+    residual = select(going, r, residual);
+    going = going & !((abs(r) <= tolerance * scale) & (slope > T(0)));
+    const T next = theta - r / slope;
+    const T inside =
+        select(next < T(0), T(0.5) * theta, select(next > limit, T(0.5) * (theta + limit), next));
+    theta = select(going, select(slope > T(0.05), inside, T(0.7) * theta), theta);
+  }
+  const mask_t<T> ok = finite & (abs(residual) <= T(32) * tolerance * scale);
+  const T s = select(ok, select(target > T(1e-12), tan(theta) / target, T(1)), T(nan_value<S>()));
+  x[0] = s * xd[0];
+  x[1] = s * xd[1];
+  return ok;
+}
+
+/// Damped Newton steps on both coordinates; a step that leaves the branch or does not help is halved.
+template <class S, class T>
+SPORTCORE_HD mask_t<T> undistort_brown(const S* k, const T* xd, T* x) {
+  const T tolerance = T(2) * T(std::numeric_limits<S>::epsilon());
+  const T r2 = xd[0] * xd[0] + xd[1] * xd[1], scale = select(r2 > T(1), r2, T(1));
+  const mask_t<T> finite = is_finite(xd[0] + xd[1]);
+  T p[2] = {xd[0], xd[1]}, f[2], J[4];
+  distort_brown(k, p, f, J, static_cast<T*>(nullptr));
+  T det = J[0] * J[3] - J[1] * J[2];
+  mask_t<T> going = finite & !((det > T(0)) & (J[0] + J[3] > T(0)));
+  for (int it = 0; it < 30 && any(going); ++it) {  // a start on the right branch
+    for (int i = 0; i < 2; ++i) p[i] = select(going, T(0.8) * p[i], p[i]);
+    distort_brown(k, p, f, J, static_cast<T*>(nullptr));
+    det = J[0] * J[3] - J[1] * J[2];
+    going = going & !((det > T(0)) & (J[0] + J[3] > T(0)));
+  }
+  T error = square(f[0] - xd[0]) + square(f[1] - xd[1]), step = T(1);
+  going = finite & !(error <= tolerance * tolerance * scale);
+  for (int it = 0; it < 200 && any(going); ++it) {
+    const T e0 = f[0] - xd[0], e1 = f[1] - xd[1], by = step / det;
+    const T trial[2] = {p[0] - by * (J[3] * e0 - J[1] * e1), p[1] - by * (J[0] * e1 - J[2] * e0)};
+    T ft[2], Jt[4];
+    distort_brown(k, trial, ft, Jt, static_cast<T*>(nullptr));
+    const T dt = Jt[0] * Jt[3] - Jt[1] * Jt[2], et = square(ft[0] - xd[0]) + square(ft[1] - xd[1]);
+    const mask_t<T> better = going & (dt > T(0)) & (Jt[0] + Jt[3] > T(0)) & (et < error);
+    for (int i = 0; i < 2; ++i) {
+      p[i] = select(better, trial[i], p[i]);
+      f[i] = select(better, ft[i], f[i]);
+    }
+    for (int i = 0; i < 4; ++i) J[i] = select(better, Jt[i], J[i]);
+    det = select(better, dt, det);
+    error = select(better, et, error);
+    step = select(better, T(1), T(0.5) * step);
+    // Ends at the tolerance, or at rounding or the edge of the branch; the test below tells which.
+    going = going & !(error <= tolerance * tolerance * scale) & (step > T(1e-4));
+  }
+  const mask_t<T> ok = finite & (error <= square(T(32) * tolerance) * scale);
+  x[0] = select(ok, p[0], T(nan_value<S>()));
+  x[1] = select(ok, p[1], T(nan_value<S>()));
+  return ok;
+}
+
+}  // namespace detail
+
 /// Distorted xd (2) -> normalised x (2) by damped Newton steps that stay on the branch joined to the optical
 /// axis, where the determinant of the distortion's Jacobian is positive. Returns false (and NaN) where that
 /// branch does not reach xd, i.e. the pixel lies outside what the model can image.
-template <class T>
-SPORTCORE_HD bool undistort(const Intrinsics<T>& lens, const T* xd, T* x) {
-  if (lens.model == kPinhole) {
-    const bool ok = is_finite(xd[0]) && is_finite(xd[1]);
-    x[0] = ok ? xd[0] : nan_value<T>();
-    x[1] = ok ? xd[1] : nan_value<T>();
-    return ok;
-  }
-  const T tolerance = T(2) * std::numeric_limits<T>::epsilon();  // of a coordinate of order one
-  if (lens.model == kFisheye) {                                  // one unknown, the angle from the axis
-    const T* k = lens.k;
-    const T target = std::sqrt(xd[0] * xd[0] + xd[1] * xd[1]);
-    const T limit = T(1.5706);  // just under a right angle
-    T theta = min_of(target, limit);
-    bool ok = is_finite(target);
-    T residual = 0;
-    for (int it = 0; ok && it < 50; ++it) {
-      const T u = theta * theta;
-      residual = theta * (T(1) + u * (k[0] + u * (k[1] + u * (k[2] + u * k[3])))) - target;
-      const T slope = T(1) + u * (T(3) * k[0] + u * (T(5) * k[1] + u * (T(7) * k[2] + u * T(9) * k[3])));
-      if (std::abs(residual) <= tolerance * max_of(T(1), target) && slope > T(0)) break;
-      if (!(slope > T(0.05))) {
-        theta *= T(0.7);
-        continue;
-      }
-      const T next = theta - residual / slope;
-      theta = next < T(0) ? theta / T(2) : (next > limit ? (theta + limit) / T(2) : next);
-    }
-    ok = ok && std::abs(residual) <= T(32) * tolerance * max_of(T(1), target);
-    const T s = ok ? (target > T(1e-12) ? std::tan(theta) / target : T(1)) : nan_value<T>();
-    x[0] = s * xd[0];
-    x[1] = s * xd[1];
-    return ok;
-  }
-  T p[2] = {xd[0], xd[1]}, f[2], J[4];
-  bool ok = is_finite(xd[0]) && is_finite(xd[1]);
-  T det = 0, error = 0;
-  const T scale = max_of(T(1), xd[0] * xd[0] + xd[1] * xd[1]);
-  for (int it = 0; ok && it < 30; ++it) {  // a start on the right branch
-    distort_brown(lens.k, p, f, J, static_cast<T*>(nullptr));
-    det = J[0] * J[3] - J[1] * J[2];
-    if (det > T(0) && J[0] + J[3] > T(0)) break;
-    p[0] *= T(0.8);
-    p[1] *= T(0.8);
-  }
-  for (int it = 0; ok && it < 50; ++it) {
-    const T e0 = f[0] - xd[0], e1 = f[1] - xd[1];
-    error = e0 * e0 + e1 * e1;
-    if (error <= tolerance * tolerance * scale) break;
-    const T d0 = (J[3] * e0 - J[1] * e1) / det, d1 = (J[0] * e1 - J[2] * e0) / det;
-    T step = T(1);
-    bool better = false;
-    for (int half = 0; half < 12; ++half, step *= T(0.5)) {
-      const T trial[2] = {p[0] - step * d0, p[1] - step * d1};
-      T ft[2], Jt[4];
-      distort_brown(lens.k, trial, ft, Jt, static_cast<T*>(nullptr));
-      const T dt = Jt[0] * Jt[3] - Jt[1] * Jt[2], et = square(ft[0] - xd[0]) + square(ft[1] - xd[1]);
-      if (dt > T(0) && Jt[0] + Jt[3] > T(0) && et < error) {
-        p[0] = trial[0];
-        p[1] = trial[1];
-        f[0] = ft[0];
-        f[1] = ft[1];
-        for (int i = 0; i < 4; ++i) J[i] = Jt[i];
-        det = dt;
-        better = true;
-        break;
-      }
-    }
-    if (!better) break;  // at rounding, or at the edge of the branch; the test below tells which
-  }
-  ok = ok && error <= square(T(32) * tolerance) * scale;
-  x[0] = ok ? p[0] : nan_value<T>();
-  x[1] = ok ? p[1] : nan_value<T>();
+template <class S, class T>
+SPORTCORE_HD mask_t<T> undistort(const Intrinsics<S>& lens, const T* xd, T* x) {
+  if (lens.model == kFisheye) return detail::undistort_fisheye(lens.k, xd, x);
+  if (lens.model == kBrown) return detail::undistort_brown(lens.k, xd, x);
+  const mask_t<T> ok = is_finite(xd[0] + xd[1]);
+  x[0] = select(ok, xd[0], T(nan_value<S>()));
+  x[1] = select(ok, xd[1], T(nan_value<S>()));
   return ok;
 }
 
 /// uv (2) px -> normalised coordinates x (2) = (X/Z, Y/Z) of the ray. False (and NaN) where the model has no
 /// inverse.
-template <class T>
-SPORTCORE_HD bool unproject(const Intrinsics<T>& lens, const T* uv, T* x) {
-  const T xd[2] = {(uv[0] - lens.cx) / lens.fx, (uv[1] - lens.cy) / lens.fy};
+template <class S, class T>
+SPORTCORE_HD mask_t<T> unproject(const Intrinsics<S>& lens, const T* uv, T* x) {
+  const T xd[2] = {(uv[0] - lens.cx) * (S(1) / lens.fx), (uv[1] - lens.cy) * (S(1) / lens.fy)};
   return undistort(lens, xd, x);
 }
 

@@ -33,7 +33,7 @@ SPORTCORE_HD T nan_value() {
 
 /// True when x is neither infinite nor NaN. Written without library calls so that it vectorises.
 template <class T>
-SPORTCORE_HD bool is_finite(T x) {
+SPORTCORE_HD auto is_finite(T x) -> decltype(x == x) {
   return x - x == T(0);
 }
 

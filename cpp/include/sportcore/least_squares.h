@@ -11,48 +11,9 @@
 #include <vector>
 
 #include "sportcore/linalg.h"
+#include "sportcore/losses.h"
 
 namespace sportcore {
-
-// ---- robust losses
-// ---------------------------------------------------------------------------------------------
-
-/// Losses rho(s) of the squared residual norm s, with rho'(0) = 1 (Triggs et al. 2000, section 4.3).
-enum class Loss : int { kTrivial = 0, kHuber = 1, kCauchy = 2, kGemanMcClure = 3 };
-
-/// rho(s) for residuals of the given scale (same unit as the residual).
-template <class T>
-SPORTCORE_HD T loss_value(Loss loss, T s, T scale) {
-  const T c2 = scale * scale;
-  switch (loss) {
-    case Loss::kHuber:
-      return s <= c2 ? s : T(2) * scale * std::sqrt(s) - c2;
-    case Loss::kCauchy:
-      return c2 * std::log1p(s / c2);
-    case Loss::kGemanMcClure:
-      return s / (T(1) + s / c2);
-    default:
-      return s;
-  }
-}
-
-/// rho'(s), the weight of the residual's squared norm in iteratively reweighted least squares.
-template <class T>
-SPORTCORE_HD T loss_weight(Loss loss, T s, T scale) {
-  const T c2 = scale * scale;
-  switch (loss) {
-    case Loss::kHuber:
-      return s <= c2 ? T(1) : scale / std::sqrt(s);
-    case Loss::kCauchy:
-      return T(1) / (T(1) + s / c2);
-    case Loss::kGemanMcClure: {
-      const T w = T(1) / (T(1) + s / c2);
-      return w * w;
-    }
-    default:
-      return T(1);
-  }
-}
 
 // ---- the damping loop
 // ------------------------------------------------------------------------------------------

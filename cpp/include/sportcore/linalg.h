@@ -1,14 +1,15 @@
 // Copyright 2026 The sportcore authors. SPDX-License-Identifier: Apache-2.0
 /// Small fixed-size linear algebra for host and device. Matrices are row-major arrays; a symmetric 3x3 matrix
-/// is stored as six numbers {xx, xy, xz, yy, yz, zz}.
+/// is stored as six numbers {xx, xy, xz, yy, yz, zz}. Where a template has both S and T, S is the scalar of T
+/// or T itself (see lanes.h).
 #pragma once
 
-#include "sportcore/hd.h"
+#include "sportcore/lanes.h"
 
 namespace sportcore {
 
-template <class T>
-SPORTCORE_HD T dot3(const T* a, const T* b) {
+template <class S, class T>
+SPORTCORE_HD T dot3(const S* a, const T* b) {
   return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 }
 
@@ -21,8 +22,8 @@ SPORTCORE_HD void cross3(const T* a, const T* b, T* out) {
 }
 
 /// out = A x, with A (3, 3).
-template <class T>
-SPORTCORE_HD void mat3_vec(const T* A, const T* x, T* out) {
+template <class S, class T>
+SPORTCORE_HD void mat3_vec(const S* A, const T* x, T* out) {
   const T a = dot3(A, x), b = dot3(A + 3, x), c = dot3(A + 6, x);
   out[0] = a;
   out[1] = b;
@@ -30,8 +31,8 @@ SPORTCORE_HD void mat3_vec(const T* A, const T* x, T* out) {
 }
 
 /// out = A^T x, with A (3, 3).
-template <class T>
-SPORTCORE_HD void mat3_tvec(const T* A, const T* x, T* out) {
+template <class S, class T>
+SPORTCORE_HD void mat3_tvec(const S* A, const T* x, T* out) {
   const T a = A[0] * x[0] + A[3] * x[1] + A[6] * x[2];
   const T b = A[1] * x[0] + A[4] * x[1] + A[7] * x[2];
   const T c = A[2] * x[0] + A[5] * x[1] + A[8] * x[2];

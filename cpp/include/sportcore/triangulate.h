@@ -8,23 +8,13 @@
 #include <cstdint>
 
 #include "sportcore/camera.h"
-#include "sportcore/least_squares.h"
+#include "sportcore/losses.h"
+#include "sportcore/point_status.h"
 
 namespace sportcore {
 
 /// Most cameras that one call takes.
 constexpr int kMaxViews = 64;
-
-/// Why a point is there, or why it is not. The same numbers as sportcore.PointStatus.
-enum class PointStatus : std::uint8_t {
-  kOk = 0,
-  kTooFewViews = 1,     // fewer than min_views usable observations
-  kNoConsensus = 2,     // no min_views of them agree
-  kBehindCamera = 3,    // the rays meet behind a camera
-  kIllConditioned = 4,  // the rays are nearly parallel
-  kLargeResidual = 5,   // robust = false, and the views disagree
-  kNotConverged = 6,    // the refinement did not settle
-};
 
 struct TriangulateOptions {
   double max_reprojection_error_px = 12.0;  // an observation further from the point than this is an outlier

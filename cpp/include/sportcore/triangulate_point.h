@@ -1,79 +1,116 @@
 // Copyright 2026 The sportcore authors. SPDX-License-Identifier: Apache-2.0
-/// Triangulation of one point, for host and device.
+/// Robust triangulation, written once for a CUDA thread (T a scalar) and for SIMD lanes (T a pack; lanes.h).
 ///
-/// 1. Keep the usable observations and undistort them once.
-/// 2. Linear solution of all of them (Hartley & Zisserman 2004, section 12.2, inhomogeneous), refined on the
-/// true
-///    projection. When every residual is small, that is the answer: most points end here.
-/// 3. Otherwise every pair of views is a hypothesis (midpoint of the two rays), scored over all views by a
-/// truncated
-///    quadratic (MSAC; Torr & Zisserman 2000) weighted with the detector's score.
-/// 4. The views that agree with the best hypothesis are refined, chosen again at the refined point, until
-/// stable.
-/// 5. Covariance (sum J^T J / sigma^2)^-1 over the inliers; checks of angle and cheirality.
+/// 1. `prepare_view` keeps the usable observations and undistorts them once.
+/// 2. `triangulate_direct`: linear solution of all of them (Hartley & Zisserman 2004, section 12.2,
+///    inhomogeneous), refined on the true projection. When every residual is small, that is the answer: most
+///    points end here.
+/// 3. `triangulate_search` for the others: pairs of views are hypotheses (midpoint of the two rays), scored
+///    over all views by a truncated quadratic (MSAC; Torr & Zisserman 2000) weighted with the detector's
+///    score. Up to four views all pairs are tried; with more the search ends when two thirds of the views
+///    agree. The views that agree with the best hypothesis are refined, chosen again at the refined point,
+///    until stable.
+/// 4. `triangulate_finish`: covariance (sum J^T J / sigma^2)^-1 over the inliers; checks of angle and
+///    cheirality.
 ///
 /// Detector scores weigh only in step 3: they say little about the size of the error of a good observation,
 /// so that weighting the estimate by them costs accuracy. Per-observation sigmas, where known, weigh
 /// everywhere.
 #pragma once
 
-#include "sportcore/triangulate.h"
+#include <cstddef>
+#include <cstdint>
+
+#include "sportcore/camera.h"
+#include "sportcore/losses.h"
+#include "sportcore/point_status.h"
 
 namespace sportcore {
 
 /// TriangulateOptions as the kernels read them.
-template <class T>
+template <class S>
 struct TriangulateParams {
-  T max_error_px, sigma_px, inlier_sigmas, min_score, min_sine2, loss_scale;
-  T center[3];  // m; added to the result: the cameras are moved there, which keeps float accurate
-  int min_views, max_iterations;
+  S max_error_px, sigma_px, inlier_sigmas, min_score, min_sine2, loss_scale;
+  S center[3];  // m; added to the result: the cameras are moved there, which keeps float accurate
+  int min_views, max_iterations, n_pairs;
   Loss loss;
   bool robust;
 };
 
 /// A camera with what triangulation derives from it once.
-template <class T>
+template <class S>
 struct TriangulateCamera {
-  Camera<T> camera;
-  T position[3];  // camera centre in the (moved) world
-  T focal;        // px, geometric mean
+  Camera<S> camera;
+  S position[3];  // camera centre in the (moved) world
+  S focal;        // px, geometric mean
 };
 
+/// Two cameras whose rays make a hypothesis.
+struct CameraPair {
+  std::uint8_t first, second;
+};
+
+/// What is kept of one observation while its point is in work.
+enum ObservationField : int {
+  kU,          // px, as observed; 0 where unusable, as the others
+  kV,          // px
+  kX,          // normalised, undistorted
+  kY,          //
+  kInvSigma,   // 1/px; 0 marks an unusable observation
+  kInvLimit2,  // 1/px^2, of the error that makes it an outlier
+  kScore,      //
+  kChosen,     // 1 or 0: takes part in the estimate
+  kError2,     // px^2 from the projected point, at the last call of `measure`; infinite behind the camera
+  kWeightA,    // loss weights at the present point and at the one being tried
+  kWeightB,    //
+  kObservationFields
+};
+
+/// The observations of one point (or pack of points) in all views; `stride` is that between neighbouring
+/// fields.
+template <class T>
+struct Observations {
+  T* data;
+  std::ptrdiff_t stride;
+  int n_views;
+  SPORTCORE_HD T& at(int view, int field) const {
+    return data[static_cast<std::ptrdiff_t>(view * kObservationFields + field) * stride];
+  }
+};
+
+/// The estimate; X in the moved world until `triangulate_finish`.
 template <class T>
 struct TriangulatedPoint {
-  T X[3];
-  T covariance[6];
-  std::uint64_t inliers;  // bit c: camera c
-  PointStatus status;
+  T X[3];            // m
+  T information[6];  // 1/m^2, replaced by the covariance (m^2) in `triangulate_finish`
+  T status;          // PointStatus as a number
+  T n_used;          // usable observations
+  T n_inliers;
 };
 
 namespace detail {
 
-/// The usable observations of one point.
-template <class T, int kViews>
-struct Views {
-  int count;
-  int camera[kViews];
-  T uv[kViews][2];       // px, as observed
-  T x[kViews][2];        // normalised, undistorted
-  T inv_sigma[kViews];   // 1/px
-  T max_error2[kViews];  // px^2
-  T score[kViews];
-};
+template <class T>
+SPORTCORE_HD T max_lane(T a, T b) {
+  return select(a > b, a, b);
+}
 
-/// X of the linear equations (R0 - x R2) X = x t2 - t0, (R1 - y R2) X = y t2 - t1 over the masked views.
-template <class T, int kViews>
-SPORTCORE_HD bool solve_linear(const TriangulateCamera<T>* cameras, const Views<T, kViews>& v,
-                               std::uint64_t mask, T* X) {
-  T A[6] = {0, 0, 0, 0, 0, 0}, b[3] = {0, 0, 0};
-  for (int i = 0; i < v.count; ++i) {
-    if (!((mask >> i) & 1)) continue;
-    const TriangulateCamera<T>& c = cameras[v.camera[i]];
-    const T* R = c.camera.R;
-    const T* t = c.camera.t;
-    const T w = square(v.inv_sigma[i] * c.focal);
+template <class T>
+SPORTCORE_HD void set_status(mask_t<T> where, PointStatus status, T* to) {
+  *to = select(where, T(static_cast<int>(status)), *to);
+}
+
+/// X of the linear equations (R0 - x R2) X = x t2 - t0, (R1 - y R2) X = y t2 - t1 over the chosen views.
+/// False where these do not determine it.
+template <class S, class T>
+SPORTCORE_HD mask_t<T> solve_linear(const TriangulateCamera<S>* cameras, const Observations<T>& o, T* X) {
+  T A[6] = {T(0), T(0), T(0), T(0), T(0), T(0)}, b[3] = {T(0), T(0), T(0)};
+  for (int c = 0; c < o.n_views; ++c) {
+    const S* R = cameras[c].camera.R;
+    const S* t = cameras[c].camera.t;
+    const T w = o.at(c, kChosen) * square(o.at(c, kInvSigma) * cameras[c].focal);
     for (int k = 0; k < 2; ++k) {
-      const T x = v.x[i][k];
+      const T x = o.at(c, kX + k);
       const T a[3] = {R[3 * k] - x * R[6], R[3 * k + 1] - x * R[7], R[3 * k + 2] - x * R[8]};
       sym3_add_outer(A, a, w);
       const T rhs = w * (x * t[2] - t[k]);
@@ -83,320 +120,368 @@ SPORTCORE_HD bool solve_linear(const TriangulateCamera<T>* cameras, const Views<
   T inverse[6];
   const T quality = sym3_inverse(A, inverse);
   sym3_vec(inverse, b, X);
-  return quality > T(16) * std::numeric_limits<T>::epsilon() && is_finite(X[0] + X[1] + X[2]);
+  return (quality > T(16) * T(std::numeric_limits<S>::epsilon())) & is_finite(X[0] + X[1] + X[2]);
 }
 
-/// Robust cost, gradient, normal matrix (weighted by the loss) and information (not weighted) at X. False
-/// behind a camera.
-template <class T, int kViews>
-SPORTCORE_HD bool linearize(const TriangulateCamera<T>* cameras, const Views<T, kViews>& v,
-                            std::uint64_t mask, const T* X, Loss loss, T scale, T* cost, T* g, T* H,
-                            T* information) {
-  *cost = 0;
-  for (int j = 0; j < 3; ++j) g[j] = 0;
-  for (int j = 0; j < 6; ++j) H[j] = information[j] = 0;
-  for (int i = 0; i < v.count; ++i) {
-    if (!((mask >> i) & 1)) continue;
-    T uv[2], J[6];
-    if (!project_world(cameras[v.camera[i]].camera, X, uv, J)) return false;
-    const T w2 = square(v.inv_sigma[i]);
-    const T r[2] = {uv[0] - v.uv[i][0], uv[1] - v.uv[i][1]};
+template <class T>
+struct Linearized {
+  T g[3], H[6];      // gradient and normal matrix, weighted by the loss
+  T information[6];  // normal matrix without the loss
+  T cost;            // sum of weight times squared residual, with the weights at this point
+  T majorizer;       // the same with the weights of the point before
+};
+
+/// The chosen views at X; loss weights are read from the field `before` and written to `after`. False where a
+/// chosen view has the point behind it.
+template <class S, class T>
+SPORTCORE_HD mask_t<T> linearize(const TriangulateCamera<S>* cameras, const Observations<T>& o, const T* X,
+                                 Loss loss, S scale, int before, int after, Linearized<T>* out) {
+  for (int j = 0; j < 3; ++j) out->g[j] = T(0);
+  for (int j = 0; j < 6; ++j) out->H[j] = out->information[j] = T(0);
+  out->cost = out->majorizer = T(0);
+  mask_t<T> all_front(true);
+  for (int c = 0; c < o.n_views; ++c) {
+    const T chosen = o.at(c, kChosen);
+    const mask_t<T> use = chosen > T(0);
+    if (!any(use)) {
+      o.at(c, after) = T(0);
+      continue;
+    }
+    const Camera<S>& camera = cameras[c].camera;
+    T Xc[3], uv[2], Jc[6], J[6];
+    cam_from_world(camera, X, Xc);
+    const mask_t<T> front = Xc[2] > T(0), good = use & front;
+    all_front = all_front & (front | !use);
+    Xc[0] = select(good, Xc[0], T(0));  // what does not count must stay finite
+    Xc[1] = select(good, Xc[1], T(0));
+    Xc[2] = select(good, Xc[2], T(1));
+    project(camera.lens, Xc, uv, Jc);
+    mat3_tvec(camera.R, Jc, J);
+    mat3_tvec(camera.R, Jc + 3, J + 3);
+    const T w2 = select(good, square(o.at(c, kInvSigma)), T(0));
+    const T r[2] = {uv[0] - o.at(c, kU), uv[1] - o.at(c, kV)};
     const T s = (r[0] * r[0] + r[1] * r[1]) * w2;
     const T weight = loss_weight(loss, s, scale);
-    *cost += loss_value(loss, s, scale);
-    T B[6] = {0, 0, 0, 0, 0, 0};
+    T B[6] = {T(0), T(0), T(0), T(0), T(0), T(0)};
     sym3_add_outer(B, J, w2);
     sym3_add_outer(B, J + 3, w2);
     for (int j = 0; j < 6; ++j) {
-      information[j] += B[j];
-      H[j] += weight * B[j];
+      out->information[j] += B[j];
+      out->H[j] += weight * B[j];
     }
-    for (int j = 0; j < 3; ++j) g[j] += weight * w2 * (J[j] * r[0] + J[3 + j] * r[1]);
+    const T ww = weight * w2;
+    for (int j = 0; j < 3; ++j) out->g[j] += ww * (J[j] * r[0] + J[3 + j] * r[1]);
+    out->cost += weight * s;
+    out->majorizer += o.at(c, before) * s;
+    o.at(c, after) = weight;
   }
-  return is_finite(*cost);
+  return all_front;
 }
 
-enum class Refined { kOk, kBehind, kNotConverged };
-
-/// Levenberg-Marquardt from X over the masked views; X and information are updated. Converged when a further
-/// step would change the cost by less than 1e-4 of a sigma squared, a hundredth of the point's own deviation;
-/// that step is still taken.
-template <class T, int kViews>
-SPORTCORE_HD Refined refine(const TriangulateCamera<T>* cameras, const Views<T, kViews>& v,
-                            std::uint64_t mask, const TriangulateParams<T>& p, T* X, T* information) {
-  T cost, g[3], H[6], damping = 0;
-  if (!linearize(cameras, v, mask, X, p.loss, p.loss_scale, &cost, g, H, information))
-    return Refined::kBehind;
-  for (int it = 0; it < p.max_iterations; ++it) {
-    T A[6], inverse[6], step[3];
-    for (int j = 0; j < 6; ++j) A[j] = H[j];
-    A[0] += damping * H[0];
-    A[3] += damping * H[3];
-    A[5] += damping * H[5];
-    const T quality = sym3_inverse(A, inverse);
-    if (!(quality > std::numeric_limits<T>::epsilon())) {
-      if (!(quality < T(1))) return Refined::kNotConverged;
-      damping = max_of(damping * T(10), T(1e-3));
-      continue;
-    }
-    sym3_vec(inverse, g, step);
-    const T decrement = dot3(step, g);
-    const T trial[3] = {X[0] - step[0], X[1] - step[1], X[2] - step[2]};
-    if (decrement < T(1e-4)) {
-      for (int j = 0; j < 3; ++j) X[j] = trial[j];
-      return Refined::kOk;
-    }
-    T cost2, g2[3], H2[6], information2[6];
-    const bool front = linearize(cameras, v, mask, trial, p.loss, p.loss_scale, &cost2, g2, H2, information2);
-    const T rounding = T(8) * std::numeric_limits<T>::epsilon() * (cost + T(1));
-    if (front && cost2 <= cost + rounding) {
-      for (int j = 0; j < 3; ++j) {
-        X[j] = trial[j];
-        g[j] = g2[j];
-      }
-      for (int j = 0; j < 6; ++j) {
-        H[j] = H2[j];
-        information[j] = information2[j];
-      }
-      const bool settled = cost - cost2 <= rounding;
-      cost = cost2;
-      damping = damping > T(1e-4) ? damping * T(0.1) : T(0);
-      if (settled) return Refined::kOk;  // no decrease left in this precision
-    } else {
-      damping = max_of(damping * T(10), T(1e-3));
-    }
-  }
-  return Refined::kNotConverged;
-}
-
-/// Views within their error limit (times a factor on its square) at X, by the true projection.
-template <class T, int kViews>
-SPORTCORE_HD std::uint64_t agreeing(const TriangulateCamera<T>* cameras, const Views<T, kViews>& v,
-                                    const T* X, T factor2 = T(1)) {
-  std::uint64_t mask = 0;
-  for (int i = 0; i < v.count; ++i) {
-    T uv[2];
-    const bool front = project_world(cameras[v.camera[i]].camera, X, uv);
-    const T e = square(uv[0] - v.uv[i][0]) + square(uv[1] - v.uv[i][1]);
-    if (front && e <= factor2 * v.max_error2[i]) mask |= std::uint64_t(1) << i;
-  }
-  return mask;
-}
-
-SPORTCORE_HD int count_bits(std::uint64_t m) {
-  int n = 0;
-  for (; m; m &= m - 1) ++n;
-  return n;
-}
-
-/// Ray of view i in the world, of unit depth.
-template <class T, int kViews>
-SPORTCORE_HD void ray(const TriangulateCamera<T>* cameras, const Views<T, kViews>& v, int i, T* d) {
-  const T x[3] = {v.x[i][0], v.x[i][1], T(1)};
-  mat3_tvec(cameras[v.camera[i]].camera.R, x, d);
-}
-
-/// What best_pair met on its way: no pair with enough angle between its rays, or pairs that meet behind a
-/// camera.
-struct PairSearch {
-  bool any_angle;
-  bool any_behind;
+template <class T>
+struct Refined {
+  mask_t<T> converged, behind;
 };
 
-/// The best pair hypothesis. Returns the views that agree with it (0: none).
-template <class T, int kViews>
-SPORTCORE_HD std::uint64_t best_pair(const TriangulateCamera<T>* cameras, const Views<T, kViews>& v,
-                                     const TriangulateParams<T>& p, T* X, PairSearch* search) {
-  const int n = v.count;
-  T best = std::numeric_limits<T>::max();
-  std::uint64_t best_mask = 0;
-  search->any_angle = search->any_behind = false;
-  for (int i = 0; i < n - 1; ++i) {
-    T di[3];
-    ray(cameras, v, i, di);
-    const T* oi = cameras[v.camera[i]].position;
-    const T a = dot3(di, di);
-    for (int j = i + 1; j < n; ++j) {
-      T dj[3];
-      ray(cameras, v, j, dj);
-      const T* oj = cameras[v.camera[j]].position;
-      const T o[3] = {oj[0] - oi[0], oj[1] - oi[1], oj[2] - oi[2]};
-      const T b = dot3(di, dj), c = dot3(dj, dj), det = a * c - b * b;
-      if (!(det > p.min_sine2 * a * c)) continue;
-      search->any_angle = true;
-      const T e = dot3(di, o), f = dot3(dj, o);
-      const T si = (c * e - b * f) / det, sj = (b * e - a * f) / det;  // depths in the two cameras
-      if (!(si > T(0) && sj > T(0))) {
-        search->any_behind = true;
-        continue;
-      }
-      T trial[3];
-      for (int k = 0; k < 3; ++k) trial[k] = T(0.5) * (oi[k] + si * di[k] + oj[k] + sj * dj[k]);
-      T cost = 0;
-      std::uint64_t mask = 0;
-      for (int m = 0; m < n; ++m) {
-        const TriangulateCamera<T>& cam = cameras[v.camera[m]];
-        T Xc[3];
-        cam_from_world(cam.camera, trial, Xc);
-        const T iz = T(1) / Xc[2];
-        const T r2 = square(cam.focal) * (square(Xc[0] * iz - v.x[m][0]) + square(Xc[1] * iz - v.x[m][1]));
-        const bool good = Xc[2] > T(0) && r2 < v.max_error2[m];
-        mask |= good ? std::uint64_t(1) << m : 0;
-        cost += v.score[m] * (good ? r2 / v.max_error2[m] : T(1));
-        if (cost >= best) break;
-      }
-      if (cost < best && count_bits(mask) >= 2) {
-        best = cost;
-        best_mask = mask;
-        for (int k = 0; k < 3; ++k) X[k] = trial[k];
-      }
+/// Levenberg-Marquardt from X over the chosen views, in the active lanes; X and information are updated.
+///
+/// A step is judged by the quadratic that majorises the robust cost at the present point (the losses are
+/// concave in the squared residual, so that a decrease of the former is one of the latter). Converged when a
+/// further step would change the cost by less than 1e-4 of a sigma squared, a hundredth of the point's own
+/// deviation; that step is still taken.
+template <class S, class T>
+SPORTCORE_HD Refined<T> refine(const TriangulateCamera<S>* cameras, const Observations<T>& o,
+                               const TriangulateParams<S>& p, mask_t<T> active, T* X, T* information) {
+  const S eps = std::numeric_limits<S>::epsilon();
+  Linearized<T> now;
+  Refined<T> result;
+  int here = kWeightA, there = kWeightB;
+  const mask_t<T> front = linearize(cameras, o, X, p.loss, p.loss_scale, there, here, &now);
+  result.behind = active & !front;
+  result.converged = mask_t<T>(false);
+  active = active & front & is_finite(now.cost);
+  for (int j = 0; j < 6; ++j) information[j] = select(active, now.information[j], information[j]);
+  T damping = T(0);
+  for (int it = 0; it < p.max_iterations && any(active); ++it) {
+    T A[6], inverse[6], step[3];
+    for (int j = 0; j < 6; ++j) A[j] = now.H[j];
+    A[0] += damping * now.H[0];
+    A[3] += damping * now.H[3];
+    A[5] += damping * now.H[5];
+    const T quality = sym3_inverse(A, inverse);
+    const mask_t<T> regular = quality > T(eps);
+    active = active & (regular | (quality < T(1)));  // the rest is NaN
+    sym3_vec(inverse, now.g, step);
+    const T decrement = dot3(step, now.g);
+    const T trial[3] = {X[0] - step[0], X[1] - step[1], X[2] - step[2]};
+    const mask_t<T> small = active & regular & (decrement < T(1e-4));
+    for (int j = 0; j < 3; ++j) X[j] = select(small, trial[j], X[j]);
+    result.converged = result.converged | small;
+    active = active & !small;
+    if (!any(active)) break;
+    Linearized<T> next;
+    const mask_t<T> good = linearize(cameras, o, trial, p.loss, p.loss_scale, here, there, &next);
+    const T rounding = T(S(8) * eps) * (now.cost + T(1));
+    const mask_t<T> accepted = active & regular & good & (next.majorizer <= now.cost + rounding);
+    const mask_t<T> settled = accepted & (now.cost - next.majorizer <= rounding);  // no decrease is left
+    for (int j = 0; j < 3; ++j) {
+      X[j] = select(accepted, trial[j], X[j]);
+      now.g[j] = select(accepted, next.g[j], now.g[j]);
     }
+    for (int j = 0; j < 6; ++j) {
+      now.H[j] = select(accepted, next.H[j], now.H[j]);
+      information[j] = select(accepted, next.information[j], information[j]);
+    }
+    now.cost = select(accepted, next.cost, now.cost);
+    damping = select(accepted, select(damping > T(1e-4), T(0.1) * damping, T(0)),
+                     max_lane(T(10) * damping, T(1e-3)));
+    if (any(active & !accepted))  // keep the weights of the points that stayed
+      for (int c = 0; c < o.n_views; ++c) o.at(c, there) = select(accepted, o.at(c, there), o.at(c, here));
+    const int swap = here;
+    here = there;
+    there = swap;
+    result.converged = result.converged | settled;
+    active = active & !settled;
   }
-  return best_mask;
+  return result;
 }
 
-/// True when some two rays of the masked views, from X, differ from parallel (and opposite) by the least
+/// Fills kError2 by the true projection; returns the number of usable views within `factor2` times their
+/// limit.
+template <class S, class T>
+SPORTCORE_HD T measure(const TriangulateCamera<S>* cameras, const Observations<T>& o, const T* X, S factor2) {
+  T count = T(0);
+  for (int c = 0; c < o.n_views; ++c) {
+    T uv[2];
+    const mask_t<T> front = project_world(cameras[c].camera, X, uv);
+    const T e = square(uv[0] - o.at(c, kU)) + square(uv[1] - o.at(c, kV));
+    const T e2 = select(front & (e == e), e, T(std::numeric_limits<S>::infinity()));
+    o.at(c, kError2) = e2;
+    const mask_t<T> used = o.at(c, kInvSigma) > T(0);
+    count += select(used & (e2 * o.at(c, kInvLimit2) <= T(factor2)), T(1), T(0));
+  }
+  return count;
+}
+
+/// The usable views within their limit at the last `measure`.
+template <class T>
+SPORTCORE_HD mask_t<T> agrees(const Observations<T>& o, int c) {
+  return (o.at(c, kInvSigma) > T(0)) & (o.at(c, kError2) * o.at(c, kInvLimit2) <= T(1));
+}
+
+/// What search_pairs met on its way: pairs with enough angle between their rays, pairs that meet behind a
+/// camera.
+template <class T>
+struct PairSearch {
+  mask_t<T> any_angle, any_behind, found;
+};
+
+/// The best hypothesis of the active lanes to X.
+template <class S, class T>
+SPORTCORE_HD PairSearch<T> search_pairs(const TriangulateCamera<S>* cameras, const CameraPair* pairs,
+                                        const Observations<T>& o, const TriangulateParams<S>& p,
+                                        mask_t<T> active, T n_used, T* X) {
+  PairSearch<T> search;
+  search.any_angle = search.any_behind = search.found = mask_t<T>(false);
+  T best = T(std::numeric_limits<S>::max());
+  const T enough = select(n_used > T(4), max_lane(T(4), T(0.65) * n_used), T(std::numeric_limits<S>::max()));
+  for (int k = 0; k < p.n_pairs && any(active); ++k) {
+    const int i = pairs[k].first, j = pairs[k].second;
+    const mask_t<T> both = active & (o.at(i, kInvSigma) > T(0)) & (o.at(j, kInvSigma) > T(0));
+    if (!any(both)) continue;
+    const T xi[3] = {o.at(i, kX), o.at(i, kY), T(1)}, xj[3] = {o.at(j, kX), o.at(j, kY), T(1)};
+    T di[3], dj[3];  // rays in the world, of unit depth
+    mat3_tvec(cameras[i].camera.R, xi, di);
+    mat3_tvec(cameras[j].camera.R, xj, dj);
+    const S* oi = cameras[i].position;
+    const S* oj = cameras[j].position;
+    const S base[3] = {oj[0] - oi[0], oj[1] - oi[1], oj[2] - oi[2]};
+    const T a = dot3(di, di), b = dot3(di, dj), c = dot3(dj, dj), det = a * c - b * b;
+    const mask_t<T> angle = both & (det > T(p.min_sine2) * a * c);
+    const T e = dot3(base, di), f = dot3(base, dj), inv = reciprocal(det);
+    const T si = (c * e - b * f) * inv, sj = (b * e - a * f) * inv;  // depths in the two cameras
+    const mask_t<T> front = angle & (si > T(0)) & (sj > T(0));
+    search.any_angle = search.any_angle | angle;
+    search.any_behind = search.any_behind | (angle & !front);
+    if (!any(front)) continue;
+    T trial[3];
+    for (int r = 0; r < 3; ++r) trial[r] = T(0.5) * ((oi[r] + oj[r]) + (si * di[r] + sj * dj[r]));
+    T cost = T(0), count = T(0);
+    for (int m = 0; m < o.n_views; ++m) {
+      T Xc[3];
+      cam_from_world(cameras[m].camera, trial, Xc);
+      const T iz = reciprocal(Xc[2]);
+      const T r2 = (square(Xc[0] * iz - o.at(m, kX)) + square(Xc[1] * iz - o.at(m, kY))) *
+                   (square(cameras[m].focal) * o.at(m, kInvLimit2));
+      const mask_t<T> good = (Xc[2] > T(0)) & (r2 < T(1)) & (o.at(m, kInvSigma) > T(0));
+      cost += o.at(m, kScore) * select(good, r2, T(1));
+      count += select(good, T(1), T(0));
+    }
+    const mask_t<T> better = front & (cost < best) & (count > T(1.5));
+    best = select(better, cost, best);
+    for (int r = 0; r < 3; ++r) X[r] = select(better, trial[r], X[r]);
+    search.found = search.found | better;
+    active = active & !(better & (count >= enough));
+  }
+  return search;
+}
+
+/// True where some two rays of the chosen views, from X, differ from parallel (and opposite) by the least
 /// angle.
-template <class T, int kViews>
-SPORTCORE_HD bool wide_enough(const TriangulateCamera<T>* cameras, const Views<T, kViews>& v,
-                              std::uint64_t mask, const T* X, T min_sine2) {
-  for (int i = 0; i < v.count; ++i) {
-    if (!((mask >> i) & 1)) continue;
-    const T* oi = cameras[v.camera[i]].position;
+template <class S, class T>
+SPORTCORE_HD mask_t<T> wide_enough(const TriangulateCamera<S>* cameras, const Observations<T>& o, const T* X,
+                                   S min_sine2, mask_t<T> asked) {
+  mask_t<T> wide(false);
+  for (int i = 0; i < o.n_views; ++i) {
+    const mask_t<T> open = asked & !wide & (o.at(i, kChosen) > T(0));
+    if (!any(open)) continue;
+    const S* oi = cameras[i].position;
     const T a[3] = {X[0] - oi[0], X[1] - oi[1], X[2] - oi[2]};
-    for (int j = i + 1; j < v.count; ++j) {
-      if (!((mask >> j) & 1)) continue;
-      const T* oj = cameras[v.camera[j]].position;
+    const T aa = dot3(a, a);
+    for (int j = i + 1; j < o.n_views && any(open & !wide); ++j) {
+      const S* oj = cameras[j].position;
       const T b[3] = {X[0] - oj[0], X[1] - oj[1], X[2] - oj[2]};
-      const T aa = dot3(a, a), bb = dot3(b, b), ab = dot3(a, b);
-      if (aa * bb - ab * ab >= min_sine2 * aa * bb) return true;
+      const T bb = dot3(b, b), ab = dot3(a, b);
+      wide = wide | (open & (o.at(j, kChosen) > T(0)) & (aa * bb - ab * ab >= T(min_sine2) * aa * bb));
     }
   }
-  return false;
+  return wide;
 }
 
 }  // namespace detail
 
-/// Triangulates point `index` of arrays with `n_points` points: keypoints_px (C, N, 2), score and sigma_px
-/// (C, N) or null. residual_px (C, N), optional, receives the distances of the observations from the point.
-/// kViews >= C.
-template <class T, int kViews>
-SPORTCORE_HD void triangulate_point(const TriangulateCamera<T>* cameras, int n_cameras, const T* keypoints_px,
-                                    const T* score, const T* sigma_px, std::size_t n_points,
-                                    std::size_t index, const TriangulateParams<T>& p,
-                                    TriangulatedPoint<T>& out, T* residual_px) {
-  out.status = PointStatus::kOk;
-  out.inliers = 0;
-  detail::Views<T, kViews> v;
-  v.count = 0;
-  for (int c = 0; c < n_cameras; ++c) {
-    const std::size_t at = static_cast<std::size_t>(c) * n_points + index;
-    const int i = v.count;
-    v.uv[i][0] = keypoints_px[2 * at];
-    v.uv[i][1] = keypoints_px[2 * at + 1];
-    v.score[i] = score ? score[at] : T(1);
-    const T sigma = sigma_px ? sigma_px[at] : p.sigma_px;
-    if (!is_finite(v.uv[i][0] + v.uv[i][1]) || !(v.score[i] >= p.min_score && v.score[i] > T(0))) continue;
-    if (!(sigma > T(0)) || !is_finite(sigma)) continue;
-    if (!unproject(cameras[c].camera.lens, v.uv[i], v.x[i])) continue;
-    v.camera[i] = c;
-    v.inv_sigma[i] = T(1) / sigma;
-    v.max_error2[i] = square(sigma_px ? max_of(p.max_error_px, p.inlier_sigmas * sigma) : p.max_error_px);
-    ++v.count;
-  }
-  if (residual_px)
-    for (int c = 0; c < n_cameras; ++c)
-      residual_px[static_cast<std::size_t>(c) * n_points + index] = nan_value<T>();
-
-  T* X = out.X;
-  T information[6] = {0, 0, 0, 0, 0, 0};
-  std::uint64_t mask = 0;
-  const std::uint64_t all = v.count >= 64 ? ~std::uint64_t(0) : (std::uint64_t(1) << v.count) - 1;
-  if (v.count < p.min_views) {
-    out.status = PointStatus::kTooFewViews;
-  } else {
-    // All views together: the answer wherever nothing is wrong.
-    detail::Refined fit = detail::Refined::kNotConverged;
-    const bool solved = detail::solve_linear(cameras, v, all, X);
-    // A linear solution far from some view needs no refinement to be known as wrong, where there is a choice
-    // of views.
-    const bool choice = p.robust && v.count > 2;
-    if (solved && (!choice || detail::agreeing(cameras, v, X, T(4)) == all)) {
-      fit = detail::refine(cameras, v, all, p, X, information);
-      if (fit == detail::Refined::kOk) mask = detail::agreeing(cameras, v, X);
-    }
-    if (mask != all) {
-      if (!choice) {
-        if (!solved || !detail::wide_enough(cameras, v, all, X, p.min_sine2)) {
-          out.status = PointStatus::kIllConditioned;
-        } else if (fit == detail::Refined::kBehind) {
-          out.status = PointStatus::kBehindCamera;
-        } else if (fit == detail::Refined::kNotConverged) {
-          out.status = PointStatus::kNotConverged;
-        } else {
-          out.status = p.robust ? PointStatus::kNoConsensus : PointStatus::kLargeResidual;
-        }
-      } else {
-        detail::PairSearch search;
-        mask = detail::best_pair(cameras, v, p, X, &search);
-        fit = detail::Refined::kOk;
-        for (int round = 0; round < 4 && fit == detail::Refined::kOk; ++round) {
-          if (detail::count_bits(mask) < p.min_views) break;
-          fit = detail::refine(cameras, v, mask, p, X, information);
-          const std::uint64_t next = detail::agreeing(cameras, v, X);
-          if (next == mask) break;
-          if (round < 3)
-            mask = next;
-          else
-            mask &= next;
-        }
-        if (detail::count_bits(mask) < p.min_views) {
-          out.status = !search.any_angle                ? PointStatus::kIllConditioned
-                       : search.any_behind && mask == 0 ? PointStatus::kBehindCamera
-                                                        : PointStatus::kNoConsensus;
-        } else if (fit != detail::Refined::kOk) {
-          out.status =
-              fit == detail::Refined::kBehind ? PointStatus::kBehindCamera : PointStatus::kNotConverged;
-        }
-      }
-    }
-    if (out.status == PointStatus::kOk) {
-      const T quality = sym3_inverse(information, out.covariance);
-      if (!(quality > T(0)) || !detail::wide_enough(cameras, v, mask, X, p.min_sine2))
-        out.status = PointStatus::kIllConditioned;
-    }
-  }
-  if (out.status != PointStatus::kOk) {
-    for (int k = 0; k < 3; ++k) X[k] = nan_value<T>();
-    for (int k = 0; k < 6; ++k) out.covariance[k] = nan_value<T>();
-    return;
-  }
-  for (int i = 0; i < v.count; ++i) {
-    if ((mask >> i) & 1) out.inliers |= std::uint64_t(1) << v.camera[i];
-    if (residual_px) {
-      T uv[2];
-      project_world(cameras[v.camera[i]].camera, X, uv);
-      residual_px[static_cast<std::size_t>(v.camera[i]) * n_points + index] =
-          std::sqrt(square(uv[0] - v.uv[i][0]) + square(uv[1] - v.uv[i][1]));
-    }
-  }
-  for (int k = 0; k < 3; ++k) X[k] += p.center[k];
+/// Fills the fields of one view from an observation; kChosen is 1 where it is usable, which is returned.
+template <class S, class T>
+SPORTCORE_HD mask_t<T> prepare_view(const TriangulateCamera<S>& camera, const TriangulateParams<S>& p, T u,
+                                    T v, T score, const T* sigma_px, const Observations<T>& o, int view) {
+  const T sigma = sigma_px ? *sigma_px : T(p.sigma_px), uv[2] = {u, v};
+  T x[2];
+  mask_t<T> use = is_finite(u + v) & (score >= T(p.min_score)) & (score > T(0));
+  if (sigma_px) use = use & (sigma > T(0)) & is_finite(sigma);
+  use = use & unproject(camera.camera.lens, uv, x);
+  const T limit =
+      sigma_px ? detail::max_lane(T(p.max_error_px), T(p.inlier_sigmas) * sigma) : T(p.max_error_px);
+  o.at(view, kU) = select(use, u, T(0));
+  o.at(view, kV) = select(use, v, T(0));
+  o.at(view, kX) = select(use, x[0], T(0));
+  o.at(view, kY) = select(use, x[1], T(0));
+  o.at(view, kInvSigma) = select(use, T(1) / sigma, T(0));
+  o.at(view, kInvLimit2) = select(use, T(1) / square(limit), T(0));
+  o.at(view, kScore) = select(use, score, T(0));
+  o.at(view, kChosen) = select(use, T(1), T(0));
+  o.at(view, kWeightA) = o.at(view, kWeightB) = T(0);
+  return use;
 }
 
-/// Writes one point to the output arrays.
-template <class T>
-SPORTCORE_HD void store_point(const TriangulatedPoint<T>& point, const TriangulateOutput<T>& out,
-                              int n_cameras, std::size_t n_points, std::size_t index) {
-  for (int k = 0; k < 3; ++k) out.xyz[3 * index + k] = point.X[k];
-  out.status[index] = static_cast<std::uint8_t>(point.status);
-  if (out.covariance) {
-    const int from[9] = {0, 1, 2, 1, 3, 4, 2, 4, 5};
-    for (int k = 0; k < 9; ++k) out.covariance[9 * index + k] = point.covariance[from[k]];
+/// The answer of all usable views (point.n_used of them) where these agree, or where there is no choice among
+/// them. Returns the lanes that have a choice and need `triangulate_search`.
+template <class S, class T>
+SPORTCORE_HD mask_t<T> triangulate_direct(const TriangulateCamera<S>* cameras, const Observations<T>& o,
+                                          const TriangulateParams<S>& p, TriangulatedPoint<T>& point) {
+  T* X = point.X;
+  for (int j = 0; j < 3; ++j) X[j] = T(0);
+  for (int j = 0; j < 6; ++j) point.information[j] = T(0);
+  point.status = T(static_cast<int>(PointStatus::kTooFewViews));
+  point.n_inliers = point.n_used;
+  const mask_t<T> enough = point.n_used >= T(p.min_views);
+  if (!any(enough)) return enough;
+  const mask_t<T> choice = p.robust ? enough & (point.n_used > T(2)) : mask_t<T>(false);
+  const mask_t<T> solved = enough & detail::solve_linear(cameras, o, X);
+  // A linear solution far from some view needs no refinement to be known as wrong, where there is a choice.
+  const T near = detail::measure(cameras, o, X, S(4));
+  const mask_t<T> worth = solved & ((near == point.n_used) | !choice);
+  const detail::Refined<T> fit = detail::refine(cameras, o, p, worth, X, point.information);
+  const T close = detail::measure(cameras, o, X, S(1));
+  const mask_t<T> good = fit.converged & (close == point.n_used), alone = enough & !choice & !good;
+  detail::set_status(good, PointStatus::kOk, &point.status);
+  if (any(alone)) {
+    const mask_t<T> wide = solved & detail::wide_enough(cameras, o, X, p.min_sine2, alone);
+    const PointStatus disagree = p.robust ? PointStatus::kNoConsensus : PointStatus::kLargeResidual;
+    detail::set_status(alone, disagree, &point.status);
+    detail::set_status(alone & !fit.converged, PointStatus::kNotConverged, &point.status);
+    detail::set_status(alone & fit.behind, PointStatus::kBehindCamera, &point.status);
+    detail::set_status(alone & !wide, PointStatus::kIllConditioned, &point.status);
   }
-  if (out.inlier)
-    for (int c = 0; c < n_cameras; ++c)
-      out.inlier[static_cast<std::size_t>(c) * n_points + index] = (point.inliers >> c) & 1;
-  if (out.n_views) out.n_views[index] = static_cast<std::uint8_t>(detail::count_bits(point.inliers));
+  return choice & !good;
+}
+
+/// Chooses among the views in the active lanes; the other lanes of `point` stay.
+template <class S, class T>
+SPORTCORE_HD void triangulate_search(const TriangulateCamera<S>* cameras, const CameraPair* pairs,
+                                     const Observations<T>& o, const TriangulateParams<S>& p,
+                                     mask_t<T> active, TriangulatedPoint<T>& point) {
+  T X[3] = {T(0), T(0), T(0)};
+  const detail::PairSearch<T> search = detail::search_pairs(cameras, pairs, o, p, active, point.n_used, X);
+  T count = detail::measure(cameras, o, X, S(1));
+  for (int c = 0; c < o.n_views; ++c)
+    o.at(c, kChosen) =
+        select(active, select(search.found & detail::agrees(o, c), T(1), T(0)), o.at(c, kChosen));
+  count = select(search.found, count, T(0));
+  mask_t<T> going = active, fitted = active, behind(false);
+  for (int round = 0; round < 4; ++round) {
+    going = going & (count >= T(p.min_views));
+    if (!any(going)) break;
+    T at[3] = {X[0], X[1], X[2]};
+    const detail::Refined<T> fit = detail::refine(cameras, o, p, going, at, point.information);
+    for (int j = 0; j < 3; ++j) X[j] = select(going, at[j], X[j]);
+    fitted = fitted & (fit.converged | !going);
+    behind = behind | fit.behind;
+    detail::measure(cameras, o, X, S(1));
+    mask_t<T> changed(false);
+    T left = T(0);
+    for (int c = 0; c < o.n_views; ++c) {
+      const mask_t<T> chosen = o.at(c, kChosen) > T(0);
+      const mask_t<T> agrees = round < 3 ? detail::agrees(o, c) : detail::agrees(o, c) & chosen;
+      changed = changed | (agrees & !chosen) | (chosen & !agrees);
+      const T now = select(going, select(agrees, T(1), T(0)), o.at(c, kChosen));
+      o.at(c, kChosen) = now;
+      left += now;
+    }
+    count = select(going, left, count);
+    going = going & changed & fit.converged;
+  }
+  const mask_t<T> few = active & !(count >= T(p.min_views));
+  detail::set_status(active, PointStatus::kOk, &point.status);
+  detail::set_status(active & !fitted, PointStatus::kNotConverged, &point.status);
+  detail::set_status(active & behind, PointStatus::kBehindCamera, &point.status);
+  detail::set_status(few, PointStatus::kNoConsensus, &point.status);
+  detail::set_status(few & search.any_behind & !search.found, PointStatus::kBehindCamera, &point.status);
+  detail::set_status(few & !search.any_angle, PointStatus::kIllConditioned, &point.status);
+  for (int j = 0; j < 3; ++j) point.X[j] = select(active, X[j], point.X[j]);
+  point.n_inliers = select(active, count, point.n_inliers);
+}
+
+/// Covariance, the last checks, and NaN wherever the status is not OK. X is moved back to the caller's world.
+template <class S, class T>
+SPORTCORE_HD void triangulate_finish(const TriangulateCamera<S>* cameras, const Observations<T>& o,
+                                     const TriangulateParams<S>& p, TriangulatedPoint<T>& point) {
+  const T ok_value = T(static_cast<int>(PointStatus::kOk)), nan = T(nan_value<S>());
+  mask_t<T> ok = point.status == ok_value;
+  T covariance[6];
+  const T quality = sym3_inverse(point.information, covariance);
+  const mask_t<T> sound = (quality > T(0)) & detail::wide_enough(cameras, o, point.X, p.min_sine2, ok);
+  detail::set_status(ok & !sound, PointStatus::kIllConditioned, &point.status);
+  ok = ok & sound;
+  for (int j = 0; j < 3; ++j) point.X[j] = select(ok, point.X[j] + p.center[j], nan);
+  for (int j = 0; j < 6; ++j) point.information[j] = select(ok, covariance[j], nan);
+  point.n_inliers = select(ok, point.n_inliers, T(0));
+}
+
+/// Distance in px of the observation of view c from the projected point; NaN where there is none.
+template <class T>
+SPORTCORE_HD T residual_px(const Observations<T>& o, const TriangulatedPoint<T>& point, int c) {
+  using std::sqrt;
+  using S = scalar_t<T>;
+  const T e = o.at(c, kError2);
+  const mask_t<T> there = (o.at(c, kInvSigma) > T(0)) & (e < T(std::numeric_limits<S>::infinity())) &
+                          (point.status == T(static_cast<int>(PointStatus::kOk)));
+  return select(there, sqrt(e), T(nan_value<S>()));
+}
+
+/// True where the observation of view c carried the point.
+template <class T>
+SPORTCORE_HD mask_t<T> is_inlier(const Observations<T>& o, const TriangulatedPoint<T>& point, int c) {
+  return (o.at(c, kChosen) > T(0)) & (point.status == T(static_cast<int>(PointStatus::kOk)));
 }
 
 }  // namespace sportcore

@@ -1,0 +1,76 @@
+// Copyright 2026 The sportcore authors. SPDX-License-Identifier: Apache-2.0
+/// The SIMD kernels and the choice among them. Private.
+///
+/// kernels.cpp holds the only loops that are compiled more than once: for the baseline of the build and, on
+/// x86, for AVX2 with FMA and for AVX-512. `kernels()` takes the best that the processor has. Each kernel
+/// works on a range of points, on one thread, and allocates nothing.
+#pragma once
+
+#include <cstddef>
+
+#include "sportcore/triangulate.h"
+#include "sportcore/triangulate_point.h"
+
+namespace sportcore {
+
+/// Input and setup of one call of triangulate.
+template <class S>
+struct TriangulateCall {
+  const TriangulateCamera<S>* cameras;
+  const CameraPair* pairs;
+  int n_cameras;
+  const S* keypoints_px;  // (C, N, 2)
+  const S* score;         // (C, N) or null
+  const S* sigma_px;      // (C, N) or null
+  std::size_t n_points;   // N
+  TriangulateParams<S> params;
+  TriangulateOutput<S> out;
+};
+
+/// Input of one call of reproject, for one camera.
+template <class S>
+struct ReprojectCall {
+  const S* points_world_m;  // (N, 3)
+  const S* observed_px;     // (N, 2) of this camera, or null
+  S* out_px;                // (N, 2)
+  S* J_point;               // (N, 2, 3) or null
+  S* J_pose;                // (N, 2, 6) or null
+};
+
+template <class S>
+struct KernelsOf {
+  void (*triangulate)(const TriangulateCall<S>& call, std::size_t begin, std::size_t end);
+  void (*reproject)(const Camera<S>& camera, const ReprojectCall<S>& call, std::size_t begin,
+                    std::size_t end);
+};
+
+struct Kernels {
+  const char* name;  // "baseline", "avx2", "avx512"
+  KernelsOf<float> f32;
+  KernelsOf<double> f64;
+
+  template <class S>
+  const KernelsOf<S>& of() const {
+    if constexpr (sizeof(S) == 4)
+      return f32;
+    else
+      return f64;
+  }
+};
+
+/// The best kernels for this processor; the environment variable SPORTCORE_ISA names lesser ones.
+const Kernels& kernels();
+
+namespace baseline {
+extern const Kernels kKernels;
+}
+#if defined(SPORTCORE_X86_KERNELS) && SPORTCORE_X86_KERNELS
+namespace avx2 {
+extern const Kernels kKernels;
+}
+namespace avx512 {
+extern const Kernels kKernels;
+}
+#endif
+
+}  // namespace sportcore
