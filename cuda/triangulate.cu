@@ -25,7 +25,7 @@ int block_threads(std::size_t n_cameras) {
 /// One thread per point. The observations of a block's points and the rig lie in shared memory; neighbouring
 /// threads read neighbouring points, and their fields lie in neighbouring banks.
 template <class S>
-__global__ void __launch_bounds__(128)
+__global__ void __launch_bounds__(128, sizeof(S) == 4 ? 4 : 2)  // 128 and 255 registers: no spills
     triangulate_kernel(const TriangulateCamera<S>* __restrict__ cameras, const CameraPair* __restrict__ pairs,
                        int n_cameras, const S* __restrict__ keypoints_px, const S* __restrict__ score,
                        const S* __restrict__ sigma_px, std::size_t n, const TriangulateParams<S> params,

@@ -13,6 +13,12 @@
 
 namespace sportcore {
 
+/// Squares of inlier residuals (px^2) and their degrees of freedom, over points with three views or more: n
+/// views leave 2 n - 3 of their 2 n coordinates.
+struct ResidualTally {
+  double squares = 0, freedom = 0;
+};
+
 /// Input and setup of one call of triangulate.
 template <class S>
 struct TriangulateCall {
@@ -25,6 +31,7 @@ struct TriangulateCall {
   std::size_t n_points;   // N
   TriangulateParams<S> params;
   TriangulateOutput<S> out;
+  S covariance_scale;
 };
 
 /// Input of one call of reproject, for one camera.
@@ -39,7 +46,8 @@ struct ReprojectCall {
 
 template <class S>
 struct KernelsOf {
-  void (*triangulate)(const TriangulateCall<S>& call, std::size_t begin, std::size_t end);
+  void (*triangulate)(const TriangulateCall<S>& call, std::size_t begin, std::size_t end,
+                      ResidualTally* tally);
   void (*reproject)(const Camera<S>& camera, const ReprojectCall<S>& call, std::size_t begin,
                     std::size_t end);
 };

@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "kernels.h"
-#include "sportcore/version.h"
+#include "sportcore/device.h"
 
 namespace sportcore {
 namespace {
@@ -28,5 +28,7 @@ const Kernels& kernels() {
   static const Kernels& chosen = choose();
   return chosen;
 }
+
+const char* kernel_isa() { return kernels().name; }
 
 }  // namespace sportcore

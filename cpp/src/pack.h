@@ -45,6 +45,34 @@ struct LaneInt<double> {
 template <class T>
 constexpr int kLanes = SPORTCORE_PACK_BYTES / sizeof(T);
 
+#if SPORTCORE_PACK_BYTES == 64
+
+/// A bit for each lane, in one of the mask registers.
+template <class T>
+struct Mask {
+  unsigned v;
+
+  Mask() = default;
+  SPORTCORE_HD explicit Mask(unsigned x) : v(x) {}
+  SPORTCORE_HD explicit Mask(bool x) : v(x ? (1u << (kLanes<T> - 1)) * 2u - 1u : 0u) {}
+  SPORTCORE_HD friend Mask operator&(Mask a, Mask b) { return Mask(a.v & b.v); }
+  SPORTCORE_HD friend Mask operator|(Mask a, Mask b) { return Mask(a.v | b.v); }
+  SPORTCORE_HD friend Mask operator!(Mask a) { return Mask(a.v ^ Mask(true).v); }
+};
+
+template <int kPredicate>
+SPORTCORE_HD Mask<float> compare(__m512 a, __m512 b) {
+  return Mask<float>(unsigned(_mm512_cmp_ps_mask(a, b, kPredicate)));
+}
+template <int kPredicate>
+SPORTCORE_HD Mask<double> compare(__m512d a, __m512d b) {
+  return Mask<double>(unsigned(_mm512_cmp_pd_mask(a, b, kPredicate)));
+}
+#define SPORTCORE_COMPARE(op, predicate) compare<predicate>(a.v, b.v)
+
+#else
+
+/// All bits of a lane set, or none.
 template <class T>
 struct Mask {
   typedef typename LaneInt<T>::type I;
@@ -58,6 +86,9 @@ struct Mask {
   SPORTCORE_HD friend Mask operator|(Mask a, Mask b) { return a.v | b.v; }
   SPORTCORE_HD friend Mask operator!(Mask a) { return ~a.v; }
 };
+#define SPORTCORE_COMPARE(op, predicate) Mask<T>(a.v op b.v)
+
+#endif
 
 template <class T>
 struct Pack {
@@ -78,26 +109,32 @@ struct Pack {
   SPORTCORE_HD Pack& operator+=(Pack b) { return v += b.v, *this; }
   SPORTCORE_HD Pack& operator-=(Pack b) { return v -= b.v, *this; }
   SPORTCORE_HD Pack& operator*=(Pack b) { return v *= b.v, *this; }
-  SPORTCORE_HD friend Mask<T> operator<(Pack a, Pack b) { return a.v < b.v; }
-  SPORTCORE_HD friend Mask<T> operator<=(Pack a, Pack b) { return a.v <= b.v; }
-  SPORTCORE_HD friend Mask<T> operator>(Pack a, Pack b) { return a.v > b.v; }
-  SPORTCORE_HD friend Mask<T> operator>=(Pack a, Pack b) { return a.v >= b.v; }
-  SPORTCORE_HD friend Mask<T> operator==(Pack a, Pack b) { return a.v == b.v; }
+  SPORTCORE_HD friend Mask<T> operator<(Pack a, Pack b) { return SPORTCORE_COMPARE(<, _CMP_LT_OQ); }
+  SPORTCORE_HD friend Mask<T> operator<=(Pack a, Pack b) { return SPORTCORE_COMPARE(<=, _CMP_LE_OQ); }
+  SPORTCORE_HD friend Mask<T> operator>(Pack a, Pack b) { return SPORTCORE_COMPARE(>, _CMP_GT_OQ); }
+  SPORTCORE_HD friend Mask<T> operator>=(Pack a, Pack b) { return SPORTCORE_COMPARE(>=, _CMP_GE_OQ); }
+  SPORTCORE_HD friend Mask<T> operator==(Pack a, Pack b) { return SPORTCORE_COMPARE(==, _CMP_EQ_OQ); }
 };
+
+#undef SPORTCORE_COMPARE
 
 template <class T>
 SPORTCORE_HD Pack<T> select(Mask<T> m, Pack<T> a, Pack<T> b) {
+#if SPORTCORE_PACK_BYTES == 64
+  if constexpr (sizeof(T) == 4)
+    return Pack<T>((typename Pack<T>::Vector)_mm512_mask_blend_ps(__mmask16(m.v), (__m512)b.v, (__m512)a.v));
+  else
+    return Pack<T>((typename Pack<T>::Vector)_mm512_mask_blend_pd(__mmask8(m.v), (__m512d)b.v, (__m512d)a.v));
+#else
   return Pack<T>(m.v ? a.v : b.v);
+#endif
 }
 
 /// Bit i: the mask of lane i.
 template <class T>
 SPORTCORE_HD unsigned bits(Mask<T> m) {
 #if SPORTCORE_PACK_BYTES == 64
-  if constexpr (sizeof(T) == 4)
-    return _mm512_movepi32_mask((__m512i)m.v);
-  else
-    return _mm512_movepi64_mask((__m512i)m.v);
+  return m.v;
 #elif SPORTCORE_PACK_BYTES == 32
   if constexpr (sizeof(T) == 4)
     return static_cast<unsigned>(_mm256_movemask_ps((__m256)m.v));
@@ -176,24 +213,6 @@ SPORTCORE_HD Pack<double> reciprocal(Pack<double> x) {
 #endif
 }
 
-// The angle functions of fisheye lenses, lane by lane.
-SPORTCORE_HD Pack<float> atan(Pack<float> x) {
-  for (int i = 0; i < kLanes<float>; ++i) x.v[i] = __builtin_atanf(x.v[i]);
-  return x;
-}
-SPORTCORE_HD Pack<double> atan(Pack<double> x) {
-  for (int i = 0; i < kLanes<double>; ++i) x.v[i] = __builtin_atan(x.v[i]);
-  return x;
-}
-SPORTCORE_HD Pack<float> tan(Pack<float> x) {
-  for (int i = 0; i < kLanes<float>; ++i) x.v[i] = __builtin_tanf(x.v[i]);
-  return x;
-}
-SPORTCORE_HD Pack<double> tan(Pack<double> x) {
-  for (int i = 0; i < kLanes<double>; ++i) x.v[i] = __builtin_tan(x.v[i]);
-  return x;
-}
-
 /// N numbers at p, which need not be aligned.
 template <class T>
 SPORTCORE_HD Pack<T> load(const T* p) {
@@ -223,7 +242,9 @@ SPORTCORE_HD Pack<T> shuffle(Pack<T> a, Pack<T> b) {
 #if defined(__clang__)
   return shuffle_list<Index>(a, b, std::make_integer_sequence<int, kLanes<T>>{});
 #else
-  typename Mask<T>::Vector index = {};
+  typedef typename LaneInt<T>::type I;
+  typedef I IndexVector __attribute__((vector_size(SPORTCORE_PACK_BYTES)));
+  IndexVector index = {};
   for (int i = 0; i < kLanes<T>; ++i) index[i] = Index::of(i);
   return Pack<T>(__builtin_shuffle(a.v, b.v, index));
 #endif
@@ -292,16 +313,23 @@ SPORTCORE_HD void store_interleaved3(const Pack<T>* x, T* p) {
 template <class T>
 SPORTCORE_HD void store_bytes(Pack<T> x, std::uint8_t* p) {
   typedef std::uint8_t Bytes __attribute__((vector_size(kLanes<T>)));
-  typename Mask<T>::Vector whole = __builtin_convertvector(x.v, typename Mask<T>::Vector);
+  typedef typename LaneInt<T>::type I;
+  typedef I Whole __attribute__((vector_size(SPORTCORE_PACK_BYTES)));
+  const Whole whole = __builtin_convertvector(x.v, Whole);
   const Bytes b = __builtin_convertvector(whole, Bytes);
   __builtin_memcpy(p, &b, sizeof(b));
 }
 
 template <class T>
 SPORTCORE_HD void store_bytes(Mask<T> m, std::uint8_t* p) {
+#if SPORTCORE_PACK_BYTES == 64
+  const __m128i b = _mm_maskz_set1_epi8(__mmask16(m.v), 1);
+  __builtin_memcpy(p, &b, kLanes<T>);
+#else
   typedef std::uint8_t Bytes __attribute__((vector_size(kLanes<T>)));
   const Bytes b = __builtin_convertvector(m.v, Bytes) & 1;
   __builtin_memcpy(p, &b, sizeof(b));
+#endif
 }
 
 }  // namespace SPORTCORE_ISA

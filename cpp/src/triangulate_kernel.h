@@ -66,7 +66,7 @@ SPORTCORE_HD void write(const TriangulateCall<S>& call, const LaneIndex& lanes, 
   const TriangulateOutput<S>& out = call.out;
   if (out.covariance) {
     S cov[6][kWidth];
-    for (int k = 0; k < 6; ++k) store(point.information[k], cov[k]);
+    for (int k = 0; k < 6; ++k) store(point.information[k] * Pack<S>(call.covariance_scale), cov[k]);
     constexpr int from[9] = {0, 1, 2, 1, 3, 4, 2, 4, 5};
     for (int i = 0; i < count; ++i) {
       S* to = out.covariance + 9 * lanes.at[i];
@@ -107,8 +107,26 @@ SPORTCORE_HD void write(const TriangulateCall<S>& call, const LaneIndex& lanes, 
   }
 }
 
+/// Adds the first `count` lanes.
 template <class S>
-void triangulate_range(const TriangulateCall<S>& call, std::size_t begin, std::size_t end) {
+SPORTCORE_HD void add_residuals(int count, const Observations<Pack<S>>& o,
+                                const TriangulatedPoint<Pack<S>>& point, ResidualTally* tally) {
+  using P = Pack<S>;
+  P squares(0);
+  for (int c = 0; c < o.n_views; ++c)
+    squares += select(is_inlier(o, point, c) & (point.n_inliers > P(2.5)), o.at(c, kError2), P(0));
+  S lane[kLanes<S>], n[kLanes<S>];
+  store(squares, lane);
+  store(point.n_inliers, n);
+  for (int i = 0; i < count; ++i) {
+    tally->squares += lane[i];
+    tally->freedom += n[i] > S(2.5) ? 2.0 * n[i] - 3.0 : 0.0;
+  }
+}
+
+template <class S>
+void triangulate_range(const TriangulateCall<S>& call, std::size_t begin, std::size_t end,
+                       ResidualTally* tally) {
   constexpr int kWidth = kLanes<S>;
   using P = Pack<S>;
   alignas(64) P storage[kMaxViews * kObservationFields];
@@ -131,6 +149,7 @@ void triangulate_range(const TriangulateCall<S>& call, std::size_t begin, std::s
       }
       triangulate_finish(call.cameras, o, call.params, point);
       write(call, lanes, count, o, point);
+      if (tally) add_residuals<S>(count, o, point, tally);
     }
     for (int first = 0; first < n_open; first += kWidth) {
       const int count = n_open - first < kWidth ? n_open - first : kWidth;
@@ -143,6 +162,7 @@ void triangulate_range(const TriangulateCall<S>& call, std::size_t begin, std::s
       triangulate_search(call.cameras, call.pairs, o, call.params, Mask<S>(true), point);
       triangulate_finish(call.cameras, o, call.params, point);
       write(call, lanes, count, o, point);
+      if (tally) add_residuals<S>(count, o, point, tally);
     }
   }
 }

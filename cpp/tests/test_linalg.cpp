@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "check.h"
+#include "sportcore/angles.h"
 #include "sportcore/linalg.h"
 
 using namespace sportcore;
@@ -27,6 +28,20 @@ void rotations() {
     for (int i = 0; i < 9; ++i) expect_near(again[i], R[i], 1e-13, "exp(log(R)) = R");
     for (int i = 0; i < 3; ++i) expect_near(back[i], w[i], 1e-7, "log(exp(w)) = w");
   }
+}
+
+template <class T>
+void angles() {
+  const T eps = std::numeric_limits<T>::epsilon();
+  for (int i = 0; i <= 20000; ++i) {
+    const T x = T(std::exp(-12 + 26.0 * i / 20000)), angle = T(1.5707 * i / 20000);
+    expect_near(atan_positive(x) / T(std::atan(double(x))), 1, 4 * eps, "atan");
+    if (i > 0)  // the cosine, of which the error is absolute, divides
+      expect_near(tan_acute(angle) / T(std::tan(double(angle))), 1, eps * (8 + 4 / std::cos(double(angle))),
+                  "tan");
+  }
+  expect_near(atan_positive(T(0)), 0, 0, "atan 0");
+  expect_near(tan_acute(T(0)), 0, 0, "tan 0");
 }
 
 void symmetric() {
@@ -70,6 +85,8 @@ void symmetric() {
 }  // namespace
 
 int main() {
+  angles<float>();
+  angles<double>();
   rotations();
   symmetric();
   return finish("linalg");

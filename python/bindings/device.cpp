@@ -12,6 +12,9 @@ void register_device(py::module_& m) {
   m.def("cuda_device_name", &cuda_device_name, py::arg("device") = 0,
         "Name of a CUDA device; raises DeviceError.");
   m.def("require_cuda", &require_cuda, "Raise DeviceError, with the remedy, unless CUDA can be used.");
+  m.def("kernel_isa", &kernel_isa,
+        "SIMD instruction set of the kernels in this process: avx512, avx2 or baseline. The environment "
+        "variable SPORTCORE_ISA names a lesser one than the processor has.");
   m.def("resolve_threads", &resolve_threads, py::arg("num_threads") = 0,
         "Threads that a request stands for: 0 is one per available core.");
 }

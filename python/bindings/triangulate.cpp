@@ -40,6 +40,8 @@ py::dict triangulate_array(const CameraArray& cameras, const Array<T>& keypoints
     result["residual_px"] = residual;
     result["inlier"] = inlier;
   }
+  double used_sigma = options.sigma_px;
+  out.sigma_px = &used_sigma;
   const T* xy = keypoints.data();
   const T* s = score ? score->data() : nullptr;
   const T* w = sigma ? sigma->data() : nullptr;
@@ -47,6 +49,7 @@ py::dict triangulate_array(const CameraArray& cameras, const Array<T>& keypoints
     py::gil_scoped_release release;
     triangulate(cameras.cameras.data(), C, xy, s, w, N, out, options);
   }
+  result["sigma_px"] = used_sigma;
   return result;
 }
 
@@ -73,13 +76,15 @@ void triangulate_pointers(const CameraArray& cameras, std::size_t n, std::uintpt
 template <class T>
 void register_precision(py::module_& m, const char* cuda_name, bool convert) {
   auto xy = py::arg("keypoints_px"), score = py::arg("score"), sigma = py::arg("sigma_px");
-  m.def("triangulate", &triangulate_array<T>, py::arg("cameras"), convert ? xy : xy.noconvert(),
-        (convert ? score : score.noconvert()) = py::none(),
-        (convert ? sigma : sigma.noconvert()) = py::none(), py::arg("options") = TriangulateOptions(),
-        py::arg("with_covariance") = true, py::arg("with_residuals") = true,
-        "keypoints_px (C, N, 2), NaN where missing; score and sigma_px (C, N) or None. Returns a dict of xyz "
-        "(N, 3) m, "
-        "status (N,), n_views (N,), covariance (N, 3, 3) m^2, residual_px (C, N) and inlier (C, N).");
+  m.def(
+      "triangulate", &triangulate_array<T>, py::arg("cameras"), convert ? xy : xy.noconvert(),
+      (convert ? score : score.noconvert()) = py::none(), (convert ? sigma : sigma.noconvert()) = py::none(),
+      py::arg("options") = TriangulateOptions(), py::arg("with_covariance") = true,
+      py::arg("with_residuals") = true,
+      "keypoints_px (C, N, 2), NaN where missing; score and sigma_px (C, N) or None. Returns a dict of xyz "
+      "(N, 3) m, "
+      "status (N,), n_views (N,), covariance (N, 3, 3) m^2, residual_px (C, N), inlier (C, N) and sigma_px, "
+      "on which the covariance stands.");
   m.def(cuda_name, &triangulate_pointers<T>, py::arg("cameras"), py::arg("n"), py::arg("keypoints"),
         py::arg("score"), py::arg("sigma"), py::arg("xyz"), py::arg("status"), py::arg("covariance"),
         py::arg("residual"), py::arg("inlier"), py::arg("n_views"), py::arg("options"), py::arg("stream"),
@@ -94,6 +99,7 @@ void register_triangulate(py::module_& m) {
   options.def(py::init<>())
       .def_readwrite("max_reprojection_error_px", &TriangulateOptions::max_reprojection_error_px)
       .def_readwrite("sigma_px", &TriangulateOptions::sigma_px)
+      .def_readwrite("estimate_sigma", &TriangulateOptions::estimate_sigma)
       .def_readwrite("inlier_sigmas", &TriangulateOptions::inlier_sigmas)
       .def_readwrite("min_score", &TriangulateOptions::min_score)
       .def_readwrite("min_views", &TriangulateOptions::min_views)
@@ -106,9 +112,9 @@ void register_triangulate(py::module_& m) {
       .def_readwrite("max_iterations", &TriangulateOptions::max_iterations)
       .def_readwrite("num_threads", &TriangulateOptions::num_threads)
       .def_readwrite("cuda", &TriangulateOptions::cuda);
-  add_options_protocol(options, {"max_reprojection_error_px", "sigma_px", "inlier_sigmas", "min_score",
-                                 "min_views", "min_angle_deg", "robust", "loss", "loss_scale_sigmas",
-                                 "max_iterations", "num_threads", "cuda"});
+  add_options_protocol(options, {"max_reprojection_error_px", "sigma_px", "estimate_sigma", "inlier_sigmas",
+                                 "min_score", "min_views", "min_angle_deg", "robust", "loss",
+                                 "loss_scale_sigmas", "max_iterations", "num_threads", "cuda"});
   m.def(
       "check_triangulate_options", [](const TriangulateOptions& o) { check(o); }, py::arg("options"),
       "Raise InputError when an option is out of its range.");

@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['Cameras', 'LmOptions', 'MAX_VIEWS', 'ReprojectOptions', 'TriangulateOptions', 'adjust_bundle', 'average_rotations', 'built_with_cuda', 'calibrate_bodies', 'check_triangulate_options', 'cuda_device_count', 'cuda_device_name', 'essential_five_point', 'estimate_essential', 'estimate_pose', 'find_swaps', 'loss', 'minimize', 'pose_three_point', 'project', 'project_jacobians', 'reproject', 'reproject_cuda_f32', 'reproject_cuda_f64', 'reproject_jacobians', 'reproject_residuals', 'require_cuda', 'resolve_threads', 'sampson_residual', 'select_frames', 'so3_exp', 'so3_log', 'triangulate', 'triangulate_cuda_f32', 'triangulate_cuda_f64', 'unproject']
+__all__: list[str] = ['Cameras', 'LmOptions', 'MAX_VIEWS', 'ReprojectOptions', 'TriangulateOptions', 'adjust_bundle', 'average_rotations', 'built_with_cuda', 'calibrate_bodies', 'check_triangulate_options', 'cuda_device_count', 'cuda_device_name', 'essential_five_point', 'estimate_essential', 'estimate_pose', 'find_swaps', 'kernel_isa', 'loss', 'minimize', 'pose_three_point', 'project', 'project_jacobians', 'reproject', 'reproject_cuda_f32', 'reproject_cuda_f64', 'reproject_jacobians', 'reproject_residuals', 'require_cuda', 'resolve_threads', 'sampson_residual', 'select_frames', 'so3_exp', 'so3_log', 'triangulate', 'triangulate_cuda_f32', 'triangulate_cuda_f64', 'unproject']
 class Cameras:
     """
     The cameras of a rig as the kernels read them.
@@ -111,6 +111,7 @@ class TriangulateOptions:
     """
     __hash__: typing.ClassVar[None] = None
     cuda: bool
+    estimate_sigma: bool
     loss: str
     robust: bool
     def __eq__(self, arg0: typing.Any) -> bool:
@@ -222,6 +223,10 @@ def estimate_pose(points_world_m: typing.Annotated[numpy.typing.ArrayLike, numpy
 def find_swaps(xy_px: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], weight: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], cameras: Cameras, flip: typing.Annotated[numpy.typing.ArrayLike, numpy.int32], threshold_px: typing.SupportsFloat | typing.SupportsIndex, num_threads: typing.SupportsInt | typing.SupportsIndex = 0, sides: typing.Any = None) -> numpy.typing.NDArray[numpy.bool]:
     """
     Flags (C, T) of camera-frames with left and right exchanged, given the cameras.
+    """
+def kernel_isa() -> str:
+    """
+    SIMD instruction set of the kernels in this process: avx512, avx2 or baseline. The environment variable SPORTCORE_ISA names a lesser one than the processor has.
     """
 def loss(name: str, squared: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], scale: typing.SupportsFloat | typing.SupportsIndex = 1.0) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
     """

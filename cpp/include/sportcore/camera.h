@@ -10,6 +10,7 @@
 /// (lanes.h).
 #pragma once
 
+#include "sportcore/angles.h"
 #include "sportcore/linalg.h"
 
 namespace sportcore {
@@ -91,10 +92,9 @@ SPORTCORE_HD void distort_brown(const S* k, const T* x, T* xd, T* J, T* Jk) {
 /// Fisheye: theta_d = theta (1 + k1 theta^2 + k2 theta^4 + k3 theta^6 + k4 theta^8), theta = atan |x|.
 template <class S, class T>
 SPORTCORE_HD void distort_fisheye(const S* k, const T* x, T* xd, T* J, T* Jk) {
-  using std::atan;
   using std::sqrt;
   const T r2 = x[0] * x[0] + x[1] * x[1], r = sqrt(r2);
-  const T theta = atan(r), ratio = select(r > T(1e-12), theta / r, T(1)), u = theta * theta;
+  const T theta = atan_positive(r), ratio = select(r > T(1e-12), theta / r, T(1)), u = theta * theta;
   const T q = T(1) + u * (k[0] + u * (k[1] + u * (k[2] + u * k[3])));
   const T s = ratio * q;
   xd[0] = s * x[0];
@@ -150,7 +150,7 @@ template <class S, class T>
 SPORTCORE_HD mask_t<T> project(const Intrinsics<S>& lens, const T* X, T* uv, T* J_point = nullptr,
                                T* J_intr = nullptr, T* J_dist = nullptr) {
   const mask_t<T> front = X[2] > T(0);
-  const T iz = select(front, T(1) / X[2], T(nan_value<S>())), x[2] = {X[0] * iz, X[1] * iz};
+  const T iz = select(front, reciprocal(X[2]), T(nan_value<S>())), x[2] = {X[0] * iz, X[1] * iz};
   T xd[2], D[4];
   distort(lens, x, xd, J_point ? D : static_cast<T*>(nullptr), J_dist);
   uv[0] = lens.fx * xd[0] + lens.cx;
@@ -235,7 +235,6 @@ template <class S, class T>
 SPORTCORE_HD mask_t<T> undistort_fisheye(const S* k, const T* xd, T* x) {
   using std::abs;
   using std::sqrt;
-  using std::tan;
   const T tolerance = T(2) * T(std::numeric_limits<S>::epsilon());
   const T limit = T(1.5706);  // just under a right angle
   const T target = sqrt(xd[0] * xd[0] + xd[1] * xd[1]);
@@ -255,7 +254,7 @@ SPORTCORE_HD mask_t<T> undistort_fisheye(const S* k, const T* xd, T* x) {
     theta = select(going, select(slope > T(0.05), inside, T(0.7) * theta), theta);
   }
   const mask_t<T> ok = finite & (abs(residual) <= T(32) * tolerance * scale);
-  const T s = select(ok, select(target > T(1e-12), tan(theta) / target, T(1)), T(nan_value<S>()));
+  const T s = select(ok, select(target > T(1e-12), tan_acute(theta) / target, T(1)), T(nan_value<S>()));
   x[0] = s * xd[0];
   x[1] = s * xd[1];
   return ok;

@@ -21,4 +21,9 @@ SPORTCORE_API std::string cuda_device_name(int device = 0);
 /// Throws DeviceError when CUDA cannot be used; the message says why and what to do.
 SPORTCORE_API void require_cuda();
 
+/// The SIMD instruction set whose kernels run in this process: "avx512", "avx2" or "baseline" (that of the
+/// build: SSE on x86-64, NEON on ARM). The best that the processor has, unless the environment variable
+/// SPORTCORE_ISA names a lesser one when the first kernel runs.
+SPORTCORE_API const char* kernel_isa();
+
 }  // namespace sportcore

@@ -42,4 +42,16 @@ SPORTCORE_HD T loss_weight(Loss loss, T s, S scale) {
   }
 }
 
+/// -2 rho''(s) / rho'(s): how much of the residual's own direction the second derivative of the loss takes
+/// from the normal matrix, J^T (1 - curvature r r^T) J (Triggs et al. 2000, section 4.3). Zero where more
+/// than half of that direction would go, so that the matrix stays definite and steps stay bounded.
+template <class S, class T>
+SPORTCORE_HD T loss_curvature(Loss loss, T s, T weight, S scale) {
+  using std::sqrt;
+  if (loss == Loss::kTrivial || loss == Loss::kHuber) return T(0);  // Huber: beyond the scale all would go
+  const T w = loss == Loss::kCauchy ? weight : T(2) * sqrt(weight);
+  const T curvature = w * T(S(2) / (scale * scale));
+  return select(curvature * s < T(0.5), curvature, T(0));
+}
+
 }  // namespace sportcore

@@ -19,6 +19,7 @@ constexpr int kMaxViews = 64;
 struct TriangulateOptions {
   double max_reprojection_error_px = 12.0;  // an observation further from the point than this is an outlier
   double sigma_px = 3.0;           // deviation of one coordinate of an observation that brings no own sigma
+  bool estimate_sigma = false;     // state the covariance for the deviation that the residuals have instead
   double inlier_sigmas = 3.0;      // an observation with own sigma may lie this far off, if that is more
   double min_score = 0.1;          // observations scored below are not used
   int min_views = 2;               // at least 2
@@ -40,6 +41,8 @@ struct TriangulateOutput {
   T* residual_px = nullptr;        // (C, N) distance of the observation from the projected point; NaN if none
   bool* inlier = nullptr;          // (C, N) the observation carried the point
   std::uint8_t* n_views = nullptr;  // (N) inliers
+  double* sigma_px = nullptr;       // (1), on the host: what the covariance stands on with estimate_sigma;
+                                    // options.sigma_px where fewer than 200 degrees of freedom tell
 };
 
 /// keypoints_px (C, N, 2), NaN where missing; score (C, N) or null; sigma_px (C, N) or null. Inputs are not
@@ -54,7 +57,8 @@ SPORTCORE_API void triangulate(const Camera<double>* cameras, std::size_t n_came
                                const TriangulateOptions& options = {});
 
 /// The same on arrays (inputs and outputs) that already lie on the CUDA device. `stream` is a cudaStream_t
-/// (null: the default stream); the call returns when the work is queued. T is float or double.
+/// (null: the default stream); the call returns when the work is queued, so sigma is not estimated and
+/// out.sigma_px stays as it is. T is float or double.
 template <class T>
 void triangulate_cuda(const Camera<double>* cameras, std::size_t n_cameras, const T* keypoints_px,
                       const T* score, const T* sigma_px, std::size_t n_points,

@@ -125,10 +125,11 @@ SPORTCORE_HD mask_t<T> solve_linear(const TriangulateCamera<S>* cameras, const O
 
 template <class T>
 struct Linearized {
-  T g[3], H[6];      // gradient and normal matrix, weighted by the loss
+  T g[3], H[6];      // gradient and second derivative of the robust cost (halves)
   T information[6];  // normal matrix without the loss
   T cost;            // sum of weight times squared residual, with the weights at this point
   T majorizer;       // the same with the weights of the point before
+  T n_near;          // chosen views within twice their limit
 };
 
 /// The chosen views at X; loss weights are read from the field `before` and written to `after`. False where a
@@ -138,7 +139,7 @@ SPORTCORE_HD mask_t<T> linearize(const TriangulateCamera<S>* cameras, const Obse
                                  Loss loss, S scale, int before, int after, Linearized<T>* out) {
   for (int j = 0; j < 3; ++j) out->g[j] = T(0);
   for (int j = 0; j < 6; ++j) out->H[j] = out->information[j] = T(0);
-  out->cost = out->majorizer = T(0);
+  out->cost = out->majorizer = out->n_near = T(0);
   mask_t<T> all_front(true);
   for (int c = 0; c < o.n_views; ++c) {
     const T chosen = o.at(c, kChosen);
@@ -148,29 +149,46 @@ SPORTCORE_HD mask_t<T> linearize(const TriangulateCamera<S>* cameras, const Obse
       continue;
     }
     const Camera<S>& camera = cameras[c].camera;
-    T Xc[3], uv[2], Jc[6], J[6];
+    const Intrinsics<S>& lens = camera.lens;
+    const S* R = camera.R;
+    T Xc[3];
     cam_from_world(camera, X, Xc);
     const mask_t<T> front = Xc[2] > T(0), good = use & front;
     all_front = all_front & (front | !use);
-    Xc[0] = select(good, Xc[0], T(0));  // what does not count must stay finite
-    Xc[1] = select(good, Xc[1], T(0));
-    Xc[2] = select(good, Xc[2], T(1));
-    project(camera.lens, Xc, uv, Jc);
-    mat3_tvec(camera.R, Jc, J);
-    mat3_tvec(camera.R, Jc + 3, J + 3);
+    const T iz = select(good, reciprocal(Xc[2]), T(0));  // what does not count must stay finite
+    const T x[2] = {select(good, Xc[0] * iz, T(0)), select(good, Xc[1] * iz, T(0))};
+    // d x_k / d X = iz (R_k - x_k R_2); the lens turns and scales these two rows.
+    T xd[2] = {x[0], x[1]}, J[6];
+    for (int j = 0; j < 3; ++j) {
+      J[j] = R[j] - x[0] * R[6 + j];
+      J[3 + j] = R[3 + j] - x[1] * R[6 + j];
+    }
+    if (lens.model != kPinhole) {
+      T D[4];
+      distort(lens, x, xd, D);
+      for (int j = 0; j < 3; ++j) {
+        const T a = J[j], b = J[3 + j];
+        J[j] = D[0] * a + D[1] * b;
+        J[3 + j] = D[2] * a + D[3] * b;
+      }
+    }
     const T w2 = select(good, square(o.at(c, kInvSigma)), T(0));
-    const T r[2] = {uv[0] - o.at(c, kU), uv[1] - o.at(c, kV)};
-    const T s = (r[0] * r[0] + r[1] * r[1]) * w2;
+    const T r[2] = {xd[0] * lens.fx + (lens.cx - o.at(c, kU)), xd[1] * lens.fy + (lens.cy - o.at(c, kV))};
+    const T e2 = r[0] * r[0] + r[1] * r[1], s = e2 * w2;
+    out->n_near += select(good & (e2 * o.at(c, kInvLimit2) <= T(4)), T(1), T(0));
     const T weight = loss_weight(loss, s, scale);
-    T B[6] = {T(0), T(0), T(0), T(0), T(0), T(0)};
-    sym3_add_outer(B, J, w2);
-    sym3_add_outer(B, J + 3, w2);
+    const T scaled[2] = {iz * lens.fx, iz * lens.fy}, ws[2] = {w2 * scaled[0], w2 * scaled[1]};
+    const T wr[2] = {ws[0] * r[0], ws[1] * r[1]};
+    T B[6] = {T(0), T(0), T(0), T(0), T(0), T(0)}, v[3];
+    sym3_add_outer(B, J, ws[0] * scaled[0]);
+    sym3_add_outer(B, J + 3, ws[1] * scaled[1]);
+    for (int j = 0; j < 3; ++j) v[j] = wr[0] * J[j] + wr[1] * J[3 + j];
     for (int j = 0; j < 6; ++j) {
       out->information[j] += B[j];
       out->H[j] += weight * B[j];
     }
-    const T ww = weight * w2;
-    for (int j = 0; j < 3; ++j) out->g[j] += ww * (J[j] * r[0] + J[3 + j] * r[1]);
+    if (loss != Loss::kTrivial) sym3_add_outer(out->H, v, -weight * loss_curvature(loss, s, weight, scale));
+    for (int j = 0; j < 3; ++j) out->g[j] += weight * v[j];
     out->cost += weight * s;
     out->majorizer += o.at(c, before) * s;
     o.at(c, after) = weight;
@@ -183,20 +201,21 @@ struct Refined {
   mask_t<T> converged, behind;
 };
 
-/// Levenberg-Marquardt from X over the chosen views, in the active lanes; X and information are updated.
+/// Levenberg-Marquardt on the second derivative of the robust cost, from X over the chosen views, in the
+/// active lanes; X and information are updated. `now` is the linearisation at X, of which `front` is the
+/// result and kWeightA holds the weights.
 ///
 /// A step is judged by the quadratic that majorises the robust cost at the present point (the losses are
 /// concave in the squared residual, so that a decrease of the former is one of the latter). Converged when a
-/// further step would change the cost by less than 1e-4 of a sigma squared, a hundredth of the point's own
-/// deviation; that step is still taken.
+/// further step would change the cost by less than 1e-3 of a sigma squared, a thirtieth of the point's own
+/// deviation; that step is still taken, and leaves less than a hundredth.
 template <class S, class T>
 SPORTCORE_HD Refined<T> refine(const TriangulateCamera<S>* cameras, const Observations<T>& o,
-                               const TriangulateParams<S>& p, mask_t<T> active, T* X, T* information) {
+                               const TriangulateParams<S>& p, mask_t<T> active, Linearized<T>& now,
+                               mask_t<T> front, T* X, T* information) {
   const S eps = std::numeric_limits<S>::epsilon();
-  Linearized<T> now;
   Refined<T> result;
   int here = kWeightA, there = kWeightB;
-  const mask_t<T> front = linearize(cameras, o, X, p.loss, p.loss_scale, there, here, &now);
   result.behind = active & !front;
   result.converged = mask_t<T>(false);
   active = active & front & is_finite(now.cost);
@@ -214,7 +233,7 @@ SPORTCORE_HD Refined<T> refine(const TriangulateCamera<S>* cameras, const Observ
     sym3_vec(inverse, now.g, step);
     const T decrement = dot3(step, now.g);
     const T trial[3] = {X[0] - step[0], X[1] - step[1], X[2] - step[2]};
-    const mask_t<T> small = active & regular & (decrement < T(1e-4));
+    const mask_t<T> small = active & regular & (decrement < T(1e-3));
     for (int j = 0; j < 3; ++j) X[j] = select(small, trial[j], X[j]);
     result.converged = result.converged | small;
     active = active & !small;
@@ -246,10 +265,9 @@ SPORTCORE_HD Refined<T> refine(const TriangulateCamera<S>* cameras, const Observ
   return result;
 }
 
-/// Fills kError2 by the true projection; returns the number of usable views within `factor2` times their
-/// limit.
+/// Fills kError2 by the true projection; returns the number of usable views within their limit.
 template <class S, class T>
-SPORTCORE_HD T measure(const TriangulateCamera<S>* cameras, const Observations<T>& o, const T* X, S factor2) {
+SPORTCORE_HD T measure(const TriangulateCamera<S>* cameras, const Observations<T>& o, const T* X) {
   T count = T(0);
   for (int c = 0; c < o.n_views; ++c) {
     T uv[2];
@@ -258,7 +276,7 @@ SPORTCORE_HD T measure(const TriangulateCamera<S>* cameras, const Observations<T
     const T e2 = select(front & (e == e), e, T(std::numeric_limits<S>::infinity()));
     o.at(c, kError2) = e2;
     const mask_t<T> used = o.at(c, kInvSigma) > T(0);
-    count += select(used & (e2 * o.at(c, kInvLimit2) <= T(factor2)), T(1), T(0));
+    count += select(used & (e2 * o.at(c, kInvLimit2) <= T(1)), T(1), T(0));
   }
   return count;
 }
@@ -354,19 +372,22 @@ SPORTCORE_HD mask_t<T> wide_enough(const TriangulateCamera<S>* cameras, const Ob
 template <class S, class T>
 SPORTCORE_HD mask_t<T> prepare_view(const TriangulateCamera<S>& camera, const TriangulateParams<S>& p, T u,
                                     T v, T score, const T* sigma_px, const Observations<T>& o, int view) {
-  const T sigma = sigma_px ? *sigma_px : T(p.sigma_px), uv[2] = {u, v};
-  T x[2];
+  const T uv[2] = {u, v};
+  T x[2], inv_sigma = T(S(1) / p.sigma_px), inv_limit = T(S(1) / p.max_error_px);
   mask_t<T> use = is_finite(u + v) & (score >= T(p.min_score)) & (score > T(0));
-  if (sigma_px) use = use & (sigma > T(0)) & is_finite(sigma);
+  if (sigma_px) {
+    const T sigma = *sigma_px;
+    use = use & (sigma > T(0)) & is_finite(sigma);
+    inv_sigma = T(1) / sigma;
+    inv_limit = T(1) / detail::max_lane(T(p.max_error_px), T(p.inlier_sigmas) * sigma);
+  }
   use = use & unproject(camera.camera.lens, uv, x);
-  const T limit =
-      sigma_px ? detail::max_lane(T(p.max_error_px), T(p.inlier_sigmas) * sigma) : T(p.max_error_px);
   o.at(view, kU) = select(use, u, T(0));
   o.at(view, kV) = select(use, v, T(0));
   o.at(view, kX) = select(use, x[0], T(0));
   o.at(view, kY) = select(use, x[1], T(0));
-  o.at(view, kInvSigma) = select(use, T(1) / sigma, T(0));
-  o.at(view, kInvLimit2) = select(use, T(1) / square(limit), T(0));
+  o.at(view, kInvSigma) = select(use, inv_sigma, T(0));
+  o.at(view, kInvLimit2) = select(use, square(inv_limit), T(0));
   o.at(view, kScore) = select(use, score, T(0));
   o.at(view, kChosen) = select(use, T(1), T(0));
   o.at(view, kWeightA) = o.at(view, kWeightB) = T(0);
@@ -387,11 +408,12 @@ SPORTCORE_HD mask_t<T> triangulate_direct(const TriangulateCamera<S>* cameras, c
   if (!any(enough)) return enough;
   const mask_t<T> choice = p.robust ? enough & (point.n_used > T(2)) : mask_t<T>(false);
   const mask_t<T> solved = enough & detail::solve_linear(cameras, o, X);
+  detail::Linearized<T> now;
+  const mask_t<T> front = detail::linearize(cameras, o, X, p.loss, p.loss_scale, kWeightB, kWeightA, &now);
   // A linear solution far from some view needs no refinement to be known as wrong, where there is a choice.
-  const T near = detail::measure(cameras, o, X, S(4));
-  const mask_t<T> worth = solved & ((near == point.n_used) | !choice);
-  const detail::Refined<T> fit = detail::refine(cameras, o, p, worth, X, point.information);
-  const T close = detail::measure(cameras, o, X, S(1));
+  const mask_t<T> worth = solved & ((now.n_near == point.n_used) | !choice);
+  const detail::Refined<T> fit = detail::refine(cameras, o, p, worth, now, front, X, point.information);
+  const T close = detail::measure(cameras, o, X);
   const mask_t<T> good = fit.converged & (close == point.n_used), alone = enough & !choice & !good;
   detail::set_status(good, PointStatus::kOk, &point.status);
   if (any(alone)) {
@@ -412,7 +434,7 @@ SPORTCORE_HD void triangulate_search(const TriangulateCamera<S>* cameras, const 
                                      mask_t<T> active, TriangulatedPoint<T>& point) {
   T X[3] = {T(0), T(0), T(0)};
   const detail::PairSearch<T> search = detail::search_pairs(cameras, pairs, o, p, active, point.n_used, X);
-  T count = detail::measure(cameras, o, X, S(1));
+  T count = detail::measure(cameras, o, X);
   for (int c = 0; c < o.n_views; ++c)
     o.at(c, kChosen) =
         select(active, select(search.found & detail::agrees(o, c), T(1), T(0)), o.at(c, kChosen));
@@ -422,11 +444,13 @@ SPORTCORE_HD void triangulate_search(const TriangulateCamera<S>* cameras, const 
     going = going & (count >= T(p.min_views));
     if (!any(going)) break;
     T at[3] = {X[0], X[1], X[2]};
-    const detail::Refined<T> fit = detail::refine(cameras, o, p, going, at, point.information);
+    detail::Linearized<T> now;
+    const mask_t<T> front = detail::linearize(cameras, o, at, p.loss, p.loss_scale, kWeightB, kWeightA, &now);
+    const detail::Refined<T> fit = detail::refine(cameras, o, p, going, now, front, at, point.information);
     for (int j = 0; j < 3; ++j) X[j] = select(going, at[j], X[j]);
     fitted = fitted & (fit.converged | !going);
     behind = behind | fit.behind;
-    detail::measure(cameras, o, X, S(1));
+    detail::measure(cameras, o, X);
     mask_t<T> changed(false);
     T left = T(0);
     for (int c = 0; c < o.n_views; ++c) {

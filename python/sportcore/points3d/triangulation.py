@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from ..errors import InputError
-from ..types import Camera, Keypoints2D, Points3D, PointStatus, Rig
+from ..types import Camera, Keypoints2D, Points3D, Rig
 from ._torch import cuda_tensor, same_device, stream_of
 from .projection import Device, as_floats, camera_array, check_device
 
@@ -66,6 +66,7 @@ class TriangulateOptions:
         """The options as the C++ core reads them."""
         values = dataclasses.asdict(self)
         values["cuda"] = check_device(values.pop("device"))
+        values["estimate_sigma"] = values["sigma_px"] is None
         if values["sigma_px"] is None:
             values["sigma_px"] = _FALLBACK_SIGMA_PX
         return _core.TriangulateOptions(**values)
@@ -169,43 +170,16 @@ def triangulate_batch(
     xy = as_floats(keypoints_px, "keypoints_px", 2)
     scores = None if score is None else np.ascontiguousarray(score, dtype=xy.dtype)
     sigmas = None if sigma_px is None else np.ascontiguousarray(sigma_px, dtype=xy.dtype)
-    estimate = sigmas is None and options.sigma_px is None
-    values = _core.triangulate(
-        core, xy, scores, sigmas, options.to_core(), with_covariance, with_residuals or (estimate and with_covariance)
-    )
-    sigma = None if sigmas is not None else options.sigma_px
-    if estimate:
-        sigma = _FALLBACK_SIGMA_PX
-        if with_covariance:
-            sigma = _residual_sigma(values) or _FALLBACK_SIGMA_PX
-            values["covariance"] *= xy.dtype.type((sigma / _FALLBACK_SIGMA_PX) ** 2)
+    values = _core.triangulate(core, xy, scores, sigmas, options.to_core(), with_covariance, with_residuals)
     return TriangulateResult(
         xyz=values["xyz"],
         status=values["status"],
         n_views=values["n_views"],
         covariance=values.get("covariance"),
-        residual_px=values["residual_px"] if with_residuals else None,
-        inlier=values["inlier"] if with_residuals else None,
-        sigma_px=sigma,
+        residual_px=values.get("residual_px"),
+        inlier=values.get("inlier"),
+        sigma_px=None if sigmas is not None else values["sigma_px"],
     )
-
-
-def _residual_sigma(values: dict[str, NDArray[Any]], enough: int = 200) -> float | None:
-    """Deviation of one coordinate from the inlier residuals of points with three views or more, or None.
-
-    A point of n views leaves 2n - 3 degrees of freedom in its 2n coordinates.
-    """
-    used = (values["status"] == PointStatus.OK) & (values["n_views"] >= 3)
-    index = np.flatnonzero(used)
-    if index.size == 0:
-        return None
-    index = index[:: max(1, index.size // 20000)]  # plenty; keeps long recordings cheap
-    freedom = 2.0 * values["n_views"][index].astype(float) - 3.0
-    if freedom.sum() < enough:
-        return None
-    inlier = values["inlier"][:, index]
-    squares = np.where(inlier, values["residual_px"][:, index].astype(float) ** 2, 0.0).sum(0)
-    return float(np.sqrt(squares.sum() / freedom.sum()))
 
 
 def _matching_rig(keypoints: Keypoints2D, rig: Rig) -> Rig:
