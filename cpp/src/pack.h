@@ -157,6 +157,11 @@ SPORTCORE_HD bool any(Mask<T> m) {
   return bits(m) != 0;
 }
 
+template <class T>
+SPORTCORE_HD bool mostly(Mask<T> m) {
+  return 2 * __builtin_popcount(bits(m)) >= kLanes<T>;
+}
+
 SPORTCORE_HD Pack<float> sqrt(Pack<float> x) {
 #if SPORTCORE_PACK_BYTES == 64
   return Pack<float>((Pack<float>::Vector)_mm512_sqrt_ps((__m512)x.v));

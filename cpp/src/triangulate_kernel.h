@@ -25,6 +25,11 @@ SPORTCORE_HD void load_observation(const TriangulateCall<S>& call, const LaneInd
   const std::size_t row = static_cast<std::size_t>(c) * call.n_points;
   if (lanes.contiguous) {
     const std::size_t at = row + lanes.at[0];
+    // Two rows per camera are more streams than the processor follows by itself.
+    const S* ahead = call.keypoints_px + 2 * (at + 2 * kLanes<S>);
+    __builtin_prefetch(ahead);
+    __builtin_prefetch(ahead + kLanes<S>);
+    if (call.score) __builtin_prefetch(call.score + at + 2 * kLanes<S>);
     load_interleaved(call.keypoints_px + 2 * at, u, v);
     *score = call.score ? load(call.score + at) : Pack<S>(1);
     if (call.sigma_px) *sigma = load(call.sigma_px + at);
@@ -124,6 +129,13 @@ SPORTCORE_HD void add_residuals(int count, const Observations<Pack<S>>& o,
   }
 }
 
+/// A function of its own: it is called from two places and is long.
+template <class S>
+__attribute__((noinline)) void search(const TriangulateCall<S>& call, const Observations<Pack<S>>& o,
+                                      Mask<S> active, TriangulatedPoint<Pack<S>>& point) {
+  triangulate_search(call.cameras, call.pairs, o, call.params, active, point);
+}
+
 template <class S>
 void triangulate_range(const TriangulateCall<S>& call, std::size_t begin, std::size_t end,
                        ResidualTally* tally) {
@@ -142,10 +154,15 @@ void triangulate_range(const TriangulateCall<S>& call, std::size_t begin, std::s
       for (int i = 0; i < kWidth; ++i) lanes.at[i] = block + first + (i < count ? i : count - 1);
       lanes.contiguous = count == kWidth;
       prepare(call, lanes, o, &point.n_used);
-      const unsigned search = bits(triangulate_direct(call.cameras, o, call.params, point));
-      for (int i = 0; i < count; ++i) {
-        open[n_open] = static_cast<std::uint32_t>(first + i);
-        n_open += (search >> i) & 1;
+      const Mask<S> undecided = triangulate_direct(call.cameras, o, call.params, point);
+      if (mostly(undecided)) {  // with many cameras hardly a point has no outlier: search where they are
+        search(call, o, undecided, point);
+      } else {
+        const unsigned later = bits(undecided);
+        for (int i = 0; i < count; ++i) {
+          open[n_open] = static_cast<std::uint32_t>(first + i);
+          n_open += (later >> i) & 1;
+        }
       }
       triangulate_finish(call.cameras, o, call.params, point);
       write(call, lanes, count, o, point);
@@ -159,7 +176,7 @@ void triangulate_range(const TriangulateCall<S>& call, std::size_t begin, std::s
       point.status = P(0);
       for (int k = 0; k < 3; ++k) point.X[k] = P(0);
       for (int k = 0; k < 6; ++k) point.information[k] = P(0);
-      triangulate_search(call.cameras, call.pairs, o, call.params, Mask<S>(true), point);
+      search(call, o, Mask<S>(true), point);
       triangulate_finish(call.cameras, o, call.params, point);
       write(call, lanes, count, o, point);
       if (tally) add_residuals<S>(count, o, point, tally);

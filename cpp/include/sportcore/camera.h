@@ -60,7 +60,8 @@ template <class S, class T>
 SPORTCORE_HD void distort_brown(const S* k, const T* x, T* xd, T* J, T* Jk) {
   const T X = x[0], Y = x[1], r2 = X * X + Y * Y, r4 = r2 * r2, r6 = r4 * r2, xy = X * Y;
   const T num = T(1) + k[0] * r2 + k[1] * r4 + k[4] * r6;
-  const T inv = T(1) / (T(1) + k[5] * r2 + k[6] * r4 + k[7] * r6);
+  const bool rational = k[5] != S(0) || k[6] != S(0) || k[7] != S(0);
+  const T inv = rational ? reciprocal(T(1) + k[5] * r2 + k[6] * r4 + k[7] * r6) : T(1);
   const T c = num * inv;
   xd[0] = X * c + T(2) * k[2] * xy + k[3] * (r2 + T(2) * X * X);
   xd[1] = Y * c + k[2] * (r2 + T(2) * Y * Y) + T(2) * k[3] * xy;

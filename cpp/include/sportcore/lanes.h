@@ -32,6 +32,9 @@ SPORTCORE_HD T select(bool mask, T a, T b) {
 /// True when the mask holds in some lane.
 SPORTCORE_HD bool any(bool mask) { return mask; }
 
+/// True when the mask holds in half of the lanes of a pack or more; false for a scalar, which has no company.
+SPORTCORE_HD bool mostly(bool) { return false; }
+
 /// 1/x to within two units in the last place for normal x, by the quickest way there is. Zero and infinity
 /// may give NaN.
 SPORTCORE_HD float reciprocal(float x) { return 1.0f / x; }

@@ -287,6 +287,33 @@ SPORTCORE_HD mask_t<T> agrees(const Observations<T>& o, int c) {
   return (o.at(c, kInvSigma) > T(0)) & (o.at(c, kError2) * o.at(c, kInvLimit2) <= T(1));
 }
 
+/// Chooses the agreeing views in the lanes of `where`, none in the other active ones.
+template <class T>
+SPORTCORE_HD void choose(const Observations<T>& o, mask_t<T> where, mask_t<T> active) {
+  for (int c = 0; c < o.n_views; ++c)
+    o.at(c, kChosen) = select(active, select(where & agrees(o, c), T(1), T(0)), o.at(c, kChosen));
+}
+
+/// One step on the views that agree with a hypothesis of two, and the choice anew: most of the way at the
+/// price of one linearisation. A lane that would lose views by it stays as it is.
+template <class S, class T>
+SPORTCORE_HD void step_and_choose(const TriangulateCamera<S>* cameras, const Observations<T>& o,
+                                  const TriangulateParams<S>& p, mask_t<T> active, T* X, T* count) {
+  if (!any(active)) return;
+  Linearized<T> now;
+  T inverse[6], step[3];
+  const mask_t<T> front = linearize(cameras, o, X, p.loss, p.loss_scale, kWeightB, kWeightA, &now);
+  const T quality = sym3_inverse(now.H, inverse);
+  sym3_vec(inverse, now.g, step);
+  const T trial[3] = {X[0] - step[0], X[1] - step[1], X[2] - step[2]};
+  const T left = measure(cameras, o, trial);
+  const mask_t<T> better =
+      active & front & (quality > T(std::numeric_limits<S>::epsilon())) & (left >= *count);
+  for (int j = 0; j < 3; ++j) X[j] = select(better, trial[j], X[j]);
+  *count = select(better, left, *count);
+  choose(o, better, better);
+}
+
 /// What search_pairs met on its way: pairs with enough angle between their rays, pairs that meet behind a
 /// camera.
 template <class T>
@@ -412,6 +439,8 @@ SPORTCORE_HD mask_t<T> triangulate_direct(const TriangulateCamera<S>* cameras, c
   const mask_t<T> front = detail::linearize(cameras, o, X, p.loss, p.loss_scale, kWeightB, kWeightA, &now);
   // A linear solution far from some view needs no refinement to be known as wrong, where there is a choice.
   const mask_t<T> worth = solved & ((now.n_near == point.n_used) | !choice);
+  // Where most lanes need the search, the others join them: half-empty registers cost as much as full ones.
+  if (mostly(choice & !worth) && !any(enough & !choice)) return choice;
   const detail::Refined<T> fit = detail::refine(cameras, o, p, worth, now, front, X, point.information);
   const T close = detail::measure(cameras, o, X);
   const mask_t<T> good = fit.converged & (close == point.n_used), alone = enough & !choice & !good;
@@ -434,11 +463,9 @@ SPORTCORE_HD void triangulate_search(const TriangulateCamera<S>* cameras, const 
                                      mask_t<T> active, TriangulatedPoint<T>& point) {
   T X[3] = {T(0), T(0), T(0)};
   const detail::PairSearch<T> search = detail::search_pairs(cameras, pairs, o, p, active, point.n_used, X);
-  T count = detail::measure(cameras, o, X);
-  for (int c = 0; c < o.n_views; ++c)
-    o.at(c, kChosen) =
-        select(active, select(search.found & detail::agrees(o, c), T(1), T(0)), o.at(c, kChosen));
-  count = select(search.found, count, T(0));
+  T count = select(search.found, detail::measure(cameras, o, X), T(0));
+  detail::choose(o, active & search.found, active);
+  detail::step_and_choose(cameras, o, p, active & (count >= T(p.min_views)), X, &count);
   mask_t<T> going = active, fitted = active, behind(false);
   for (int round = 0; round < 4; ++round) {
     going = going & (count >= T(p.min_views));
