@@ -305,10 +305,11 @@ SPORTCORE_HD void step_and_choose(const TriangulateCamera<S>* cameras, const Obs
   const mask_t<T> front = linearize(cameras, o, X, p.loss, p.loss_scale, kWeightB, kWeightA, &now);
   const T quality = sym3_inverse(now.H, inverse);
   sym3_vec(inverse, now.g, step);
-  const T trial[3] = {X[0] - step[0], X[1] - step[1], X[2] - step[2]};
+  const mask_t<T> sound = active & front & (quality > T(std::numeric_limits<S>::epsilon()));
+  T trial[3];
+  for (int j = 0; j < 3; ++j) trial[j] = select(sound, X[j] - step[j], X[j]);
   const T left = measure(cameras, o, trial);
-  const mask_t<T> better =
-      active & front & (quality > T(std::numeric_limits<S>::epsilon())) & (left >= *count);
+  const mask_t<T> better = sound & (left >= *count);
   for (int j = 0; j < 3; ++j) X[j] = select(better, trial[j], X[j]);
   *count = select(better, left, *count);
   choose(o, better, better);
@@ -439,8 +440,6 @@ SPORTCORE_HD mask_t<T> triangulate_direct(const TriangulateCamera<S>* cameras, c
   const mask_t<T> front = detail::linearize(cameras, o, X, p.loss, p.loss_scale, kWeightB, kWeightA, &now);
   // A linear solution far from some view needs no refinement to be known as wrong, where there is a choice.
   const mask_t<T> worth = solved & ((now.n_near == point.n_used) | !choice);
-  // Where most lanes need the search, the others join them: half-empty registers cost as much as full ones.
-  if (mostly(choice & !worth) && !any(enough & !choice)) return choice;
   const detail::Refined<T> fit = detail::refine(cameras, o, p, worth, now, front, X, point.information);
   const T close = detail::measure(cameras, o, X);
   const mask_t<T> good = fit.converged & (close == point.n_used), alone = enough & !choice & !good;
@@ -461,7 +460,8 @@ template <class S, class T>
 SPORTCORE_HD void triangulate_search(const TriangulateCamera<S>* cameras, const CameraPair* pairs,
                                      const Observations<T>& o, const TriangulateParams<S>& p,
                                      mask_t<T> active, TriangulatedPoint<T>& point) {
-  T X[3] = {T(0), T(0), T(0)};
+  T X[3];  // where the other lanes have their points, so that `measure` leaves them as they are
+  for (int j = 0; j < 3; ++j) X[j] = select(active, T(0), point.X[j]);
   const detail::PairSearch<T> search = detail::search_pairs(cameras, pairs, o, p, active, point.n_used, X);
   T count = select(search.found, detail::measure(cameras, o, X), T(0));
   detail::choose(o, active & search.found, active);
