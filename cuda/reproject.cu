@@ -1,6 +1,5 @@
 // Copyright 2026 The sportcore authors. SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <vector>
 
 #include "buffer.cuh"
 #include "device_launch.h"
@@ -11,24 +10,40 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr std::size_t kMaxBlocks = 65535;
+constexpr std::size_t kCamerasAtOnce = 64;
 
-/// One thread per point, one grid row per camera.
+/// Cameras travel as an argument of the kernel, in the constant bank: no copy to wait for, no workspace.
+template <class T>
+struct RigArgument {
+  Camera<T> cameras[kCamerasAtOnce];
+};
+
+/// Two numbers that are read or written in one go.
+template <class T>
+struct alignas(2 * sizeof(T)) Two {
+  T u, v;
+};
+
+/// One thread per point, which it reads once and projects into one camera after the other.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    reproject_kernel(const Camera<T>* __restrict__ cameras, const T* __restrict__ points, std::size_t n,
-                     const T* __restrict__ observed, T* __restrict__ out) {
-  __shared__ Camera<T> camera;
-  const std::size_t c = blockIdx.y;
-  if (threadIdx.x == 0) camera = cameras[c];
-  __syncthreads();
+    reproject_kernel(const __grid_constant__ RigArgument<T> rig, int n_cameras, const T* __restrict__ points,
+                     std::size_t n, const T* __restrict__ observed, T* __restrict__ out) {
   const std::size_t stride = static_cast<std::size_t>(gridDim.x) * kThreads;
   for (std::size_t i = static_cast<std::size_t>(blockIdx.x) * kThreads + threadIdx.x; i < n; i += stride) {
     const T X[3] = {points[3 * i], points[3 * i + 1], points[3 * i + 2]};
-    const std::size_t at = 2 * (c * n + i);
-    T uv[2];
-    project_world(camera, X, uv);
-    out[at] = observed ? uv[0] - observed[at] : uv[0];
-    out[at + 1] = observed ? uv[1] - observed[at + 1] : uv[1];
+    for (int c = 0; c < n_cameras; ++c) {
+      const std::size_t at = static_cast<std::size_t>(c) * n + i;
+      T uv[2];
+      project_world(rig.cameras[c], X, uv);
+      Two<T> result{uv[0], uv[1]};
+      if (observed) {
+        const Two<T> seen = reinterpret_cast<const Two<T>*>(observed)[at];
+        result.u -= seen.u;
+        result.v -= seen.v;
+      }
+      reinterpret_cast<Two<T>*>(out)[at] = result;
+    }
   }
 }
 
@@ -39,17 +54,15 @@ void reproject_device(const Camera<double>* cameras, std::size_t n_cameras, cons
                       std::size_t n_points, const T* observed, T* out, void* stream) {
   if (n_points == 0) return;
   const cudaStream_t s = static_cast<cudaStream_t>(stream);
-  for (std::size_t first = 0; first < n_cameras; first += kMaxBlocks) {
-    const std::size_t count = std::min(n_cameras - first, kMaxBlocks);
-    std::vector<Camera<T>> rounded(count);
-    for (std::size_t c = 0; c < count; ++c) rounded[c] = camera_cast<T>(cameras[first + c]);
-    const Buffer<Camera<T>> rig(rounded.data(), count, s);
+  const unsigned blocks =
+      static_cast<unsigned>(std::min<std::size_t>((n_points + kThreads - 1) / kThreads, kMaxBlocks));
+  for (std::size_t first = 0; first < n_cameras; first += kCamerasAtOnce) {
+    const std::size_t count = std::min(n_cameras - first, kCamerasAtOnce);
+    RigArgument<T> rig;
+    for (std::size_t c = 0; c < count; ++c) rig.cameras[c] = camera_cast<T>(cameras[first + c]);
     const std::size_t at = 2 * first * n_points;
-    const dim3 grid(
-        static_cast<unsigned>(std::min<std::size_t>((n_points + kThreads - 1) / kThreads, kMaxBlocks)),
-        static_cast<unsigned>(count));
-    reproject_kernel<T>
-        <<<grid, kThreads, 0, s>>>(rig.get(), points, n_points, observed ? observed + at : nullptr, out + at);
+    reproject_kernel<T><<<blocks, kThreads, 0, s>>>(rig, static_cast<int>(count), points, n_points,
+                                                    observed ? observed + at : nullptr, out + at);
     check(cudaGetLastError(), "starting reproject");
   }
 }

@@ -12,30 +12,36 @@ namespace {
 constexpr std::size_t kMaxBlocks = 1 << 20;
 constexpr std::size_t kSharedBudget = 48 * 1024;  // bytes of a block that no launch attribute has to ask for
 
+/// What all points share travels as an argument of the kernel, in the constant bank: no copy to wait for, no
+/// workspace.
+template <class S, int kViews>
+struct RigArgument {
+  TriangulateCamera<S> cameras[kViews];
+  CameraPair pairs[kMaxPairs];
+  TriangulateParams<S> params;
+};
+
 /// Threads of a block: as many as the observations in shared memory leave room for.
 template <class S>
 int block_threads(std::size_t n_cameras) {
   const std::size_t per_thread = kObservationFields * n_cameras * sizeof(S);
-  const std::size_t rig = n_cameras * sizeof(TriangulateCamera<S>) + kMaxPairs * sizeof(CameraPair);
   std::size_t threads = 128;
-  while (threads > 32 && rig + threads * per_thread > kSharedBudget) threads /= 2;
+  while (threads > 32 && threads * per_thread > kSharedBudget) threads /= 2;
   return static_cast<int>(threads);
 }
 
-/// One thread per point. The observations of a block's points and the rig lie in shared memory; neighbouring
-/// threads read neighbouring points, and their fields lie in neighbouring banks.
-template <class S>
-__global__ void __launch_bounds__(128, sizeof(S) == 4 ? 4 : 2)  // 128 and 255 registers: no spills
-    triangulate_kernel(const TriangulateCamera<S>* __restrict__ cameras, const CameraPair* __restrict__ pairs,
-                       int n_cameras, const S* __restrict__ keypoints_px, const S* __restrict__ score,
-                       const S* __restrict__ sigma_px, std::size_t n, const TriangulateParams<S> params,
-                       const TriangulateOutput<S> out) {
+/// One thread per point. The observations of a block's points lie in shared memory; neighbouring threads read
+/// neighbouring points, and their fields lie in neighbouring banks. The bounds leave 128 and 255 registers.
+template <class S, int kViews>
+__global__ void __launch_bounds__(128, sizeof(S) == 4 ? 4 : 2)
+    triangulate_kernel(const __grid_constant__ RigArgument<S, kViews> rig, int n_cameras,
+                       const S* __restrict__ keypoints_px, const S* __restrict__ score,
+                       const S* __restrict__ sigma_px, std::size_t n, const TriangulateOutput<S> out) {
   extern __shared__ __align__(16) unsigned char shared[];
-  TriangulateCamera<S>* rig = reinterpret_cast<TriangulateCamera<S>*>(shared);
-  S* fields = reinterpret_cast<S*>(rig + n_cameras);
-  for (int c = threadIdx.x; c < n_cameras; c += blockDim.x) rig[c] = cameras[c];
-  __syncthreads();
-  const Observations<S> o{fields + threadIdx.x, static_cast<std::ptrdiff_t>(blockDim.x), n_cameras};
+  const TriangulateCamera<S>* cameras = rig.cameras;
+  const TriangulateParams<S>& params = rig.params;
+  const Observations<S> o{reinterpret_cast<S*>(shared) + threadIdx.x, static_cast<std::ptrdiff_t>(blockDim.x),
+                          n_cameras};
   const std::size_t stride = static_cast<std::size_t>(gridDim.x) * blockDim.x;
   for (std::size_t i = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += stride) {
     TriangulatedPoint<S> point;
@@ -43,12 +49,13 @@ __global__ void __launch_bounds__(128, sizeof(S) == 4 ? 4 : 2)  // 128 and 255 r
     for (int c = 0; c < n_cameras; ++c) {
       const std::size_t at = static_cast<std::size_t>(c) * n + i;
       const S sigma = sigma_px ? sigma_px[at] : S(1);
-      if (prepare_view(rig[c], params, keypoints_px[2 * at], keypoints_px[2 * at + 1],
+      if (prepare_view(cameras[c], params, keypoints_px[2 * at], keypoints_px[2 * at + 1],
                        score ? score[at] : S(1), sigma_px ? &sigma : nullptr, o, c))
         point.n_used += S(1);
     }
-    if (triangulate_direct(rig, o, params, point)) triangulate_search(rig, pairs, o, params, true, point);
-    triangulate_finish(rig, o, params, point);
+    if (triangulate_direct(cameras, o, params, point))
+      triangulate_search(cameras, rig.pairs, o, params, true, point);
+    triangulate_finish(cameras, o, params, point);
     for (int k = 0; k < 3; ++k) out.xyz[3 * i + k] = point.X[k];
     out.status[i] = static_cast<std::uint8_t>(point.status);
     if (out.n_views) out.n_views[i] = static_cast<std::uint8_t>(point.n_inliers);
@@ -65,6 +72,26 @@ __global__ void __launch_bounds__(128, sizeof(S) == 4 ? 4 : 2)  // 128 and 255 r
   }
 }
 
+template <class T, int kViews>
+void launch(const TriangulateSetup<T>& setup, const T* keypoints_px, const T* score, const T* sigma_px,
+            std::size_t n_points, const TriangulateOutput<T>& out, cudaStream_t stream) {
+  RigArgument<T, kViews> rig;
+  std::copy(setup.cameras.begin(), setup.cameras.end(), rig.cameras);
+  std::copy(setup.pairs.begin(), setup.pairs.end(), rig.pairs);
+  rig.params = setup.params;
+  const std::size_t n_cameras = setup.cameras.size();
+  const int threads = block_threads<T>(n_cameras);
+  const std::size_t shared = kObservationFields * n_cameras * sizeof(T) * threads;
+  if (shared > kSharedBudget)
+    check(cudaFuncSetAttribute(triangulate_kernel<T, kViews>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               static_cast<int>(shared)),
+          "asking for shared memory");
+  const unsigned blocks = static_cast<unsigned>(std::min((n_points + threads - 1) / threads, kMaxBlocks));
+  triangulate_kernel<T, kViews><<<blocks, threads, shared, stream>>>(
+      rig, static_cast<int>(n_cameras), keypoints_px, score, sigma_px, n_points, out);
+  check(cudaGetLastError(), "starting triangulate");
+}
+
 }  // namespace
 
 template <class T>
@@ -74,20 +101,10 @@ void triangulate_device(const Camera<double>* cameras, std::size_t n_cameras, co
   if (n_points == 0) return;
   const cudaStream_t s = static_cast<cudaStream_t>(stream);
   const TriangulateSetup<T> setup = make_setup<T>(cameras, n_cameras, options);
-  const Buffer<TriangulateCamera<T>> rig(setup.cameras.data(), n_cameras, s);
-  const Buffer<CameraPair> pairs(setup.pairs.data(), setup.pairs.size(), s);
-  const int threads = block_threads<T>(n_cameras);
-  const std::size_t shared =
-      n_cameras * (sizeof(TriangulateCamera<T>) + kObservationFields * sizeof(T) * threads);
-  if (shared > kSharedBudget)
-    check(cudaFuncSetAttribute(triangulate_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                               static_cast<int>(shared)),
-          "asking for shared memory");
-  const unsigned blocks = static_cast<unsigned>(std::min((n_points + threads - 1) / threads, kMaxBlocks));
-  triangulate_kernel<T><<<blocks, threads, shared, s>>>(rig.get(), pairs.get(), static_cast<int>(n_cameras),
-                                                        keypoints_px, score, sigma_px, n_points, setup.params,
-                                                        out);
-  check(cudaGetLastError(), "starting triangulate");
+  if (n_cameras <= 16)
+    launch<T, 16>(setup, keypoints_px, score, sigma_px, n_points, out, s);
+  else
+    launch<T, kMaxViews>(setup, keypoints_px, score, sigma_px, n_points, out, s);
 }
 
 template <class T>
