@@ -90,6 +90,13 @@ void reproject_jacobians(const Camera<double>* cameras, std::size_t n_cameras, c
   run<double>(cameras, n_cameras, points_world_m, n_points, nullptr, uv_px, options, J_point, J_pose);
 }
 
+void reproject_jacobians(const Camera<double>* cameras, std::size_t n_cameras, const float* points_world_m,
+                         std::size_t n_points, float* uv_px, float* J_point, float* J_pose,
+                         const ReprojectOptions& options) {
+  require(!options.cuda, "reproject_jacobians runs on the CPU only.");
+  run<float>(cameras, n_cameras, points_world_m, n_points, nullptr, uv_px, options, J_point, J_pose);
+}
+
 template <class T>
 void reproject_cuda(const Camera<double>* cameras, std::size_t n_cameras, const T* device_points_world_m,
                     std::size_t n_points, T* device_uv_px, void* stream) {

@@ -46,11 +46,11 @@ void reproject_model(Camera<S> camera, const ReprojectCall<S>& call, std::size_t
       }
     }
     const auto scatter = [&](const P* columns, int n, S* to) {
-      for (int r = 0; r < n; ++r) {
-        S x[kWidth];
-        store(columns[r], x);
-        for (int k = 0; k < count; ++k) to[n * (i + k) + r] = x[k];
-      }
+      S x[12][kWidth];
+      for (int r = 0; r < n; ++r) store(columns[r], x[r]);
+      to += n * i;
+      for (int k = 0; k < count; ++k)
+        for (int r = 0; r < n; ++r) *to++ = x[r][k];
     };
     if (call.J_point) scatter(J, 6, call.J_point);
     if (call.J_pose) scatter(Jp, 12, call.J_pose);

@@ -37,13 +37,14 @@ Array<T> residual_array(const CameraArray& cameras, const Array<T>& points, cons
   return residual;
 }
 
-py::tuple jacobian_arrays(const CameraArray& cameras, const Array<double>& points,
+template <class T>
+py::tuple jacobian_arrays(const CameraArray& cameras, const Array<T>& points,
                           const ReprojectOptions& options) {
   check_shape(points, "points_world_m", {-1, 3});
   const py::ssize_t C = static_cast<py::ssize_t>(cameras.cameras.size()), N = points.shape(0), two = 2;
-  Array<double> uv({C, N, two}), jx({C, N, two, py::ssize_t(3)}), jp({C, N, two, py::ssize_t(6)});
-  const double* in = points.data();
-  double *a = uv.mutable_data(), *b = jx.mutable_data(), *c = jp.mutable_data();
+  Array<T> uv({C, N, two}), jx({C, N, two, py::ssize_t(3)}), jp({C, N, two, py::ssize_t(6)});
+  const T* in = points.data();
+  T *a = uv.mutable_data(), *b = jx.mutable_data(), *c = jp.mutable_data();
   {
     py::gil_scoped_release release;
     reproject_jacobians(cameras.cameras.data(), C, in, N, a, b, c, options);
@@ -80,10 +81,14 @@ void register_reproject(py::module_& m) {
         py::arg("options") = ReprojectOptions(), doc_residual);
   m.def("reproject_residuals", &residual_array<double>, py::arg("cameras"), py::arg("points_world_m"),
         py::arg("observed_px"), py::arg("options") = ReprojectOptions(), doc_residual);
-  m.def("reproject_jacobians", &jacobian_arrays, py::arg("cameras"), py::arg("points_world_m"),
-        py::arg("options") = ReprojectOptions(),
-        "uv (C, N, 2) px and its Jacobians by the point (C, N, 2, 3) and by the pose increment (w, dt) (C, "
-        "N, 2, 6).");
+  const char* doc_jacobians =
+      "uv (C, N, 2) px and its Jacobians by the point (C, N, 2, 3) and by the pose increment (w, dt) (C, N, "
+      "2, "
+      "6), in the precision of the points.";
+  m.def("reproject_jacobians", &jacobian_arrays<float>, py::arg("cameras"),
+        py::arg("points_world_m").noconvert(), py::arg("options") = ReprojectOptions(), doc_jacobians);
+  m.def("reproject_jacobians", &jacobian_arrays<double>, py::arg("cameras"), py::arg("points_world_m"),
+        py::arg("options") = ReprojectOptions(), doc_jacobians);
   const char* doc_cuda = "The same on CUDA memory: pointers, number of points and stream as integers.";
   m.def("reproject_cuda_f32", &reproject_pointers<float>, py::arg("cameras"), py::arg("points"), py::arg("n"),
         py::arg("uv"), py::arg("stream"), doc_cuda);

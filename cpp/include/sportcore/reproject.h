@@ -39,6 +39,9 @@ SPORTCORE_API void reproject_residuals(const Camera<double>* cameras, std::size_
 SPORTCORE_API void reproject_jacobians(const Camera<double>* cameras, std::size_t n_cameras,
                                        const double* points_world_m, std::size_t n_points, double* uv_px,
                                        double* J_point, double* J_pose, const ReprojectOptions& options = {});
+SPORTCORE_API void reproject_jacobians(const Camera<double>* cameras, std::size_t n_cameras,
+                                       const float* points_world_m, std::size_t n_points, float* uv_px,
+                                       float* J_point, float* J_pose, const ReprojectOptions& options = {});
 
 /// The same on arrays that already lie on the CUDA device. `stream` is a cudaStream_t (null: the default
 /// stream); the call returns when the work is queued. T is float or double.
