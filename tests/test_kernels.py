@@ -116,6 +116,41 @@ def test_many_cameras(count):
     assert found.inlier[:, ok].sum() > 0.97 * (seen & ~bad)[:, ok].sum()
 
 
+def available_bytes():
+    try:
+        with open("/proc/meminfo") as lines:
+            return next(int(s.split()[1]) * 1024 for s in lines if s.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(available_bytes() < 14 << 30, reason="needs 14 GB of free memory")
+def test_more_elements_than_32_bits_count():
+    rig, n = ring(8), (1 << 27) + 3
+    X = np.zeros((n, 3), np.float32)
+    X[-5:] = cloud(5)
+    uv = reproject_batch(rig, X)
+    assert uv.size > 1 << 31
+    want = reproject_batch(rig, X[-5:])
+    for c in (0, 7):
+        np.testing.assert_array_equal(uv[c, -5:], want[c])
+        np.testing.assert_array_equal(uv[c, n // 2], uv[c, 0])
+
+
+def test_arrays_of_any_layout():
+    """Views with strides, of either byte order and in Fortran order give what their copies give."""
+    rig, X = ring(3), cloud(64)
+    xy = reproject_batch(rig, X)
+    want = triangulate_batch(rig, xy).xyz
+    wide = np.empty((3, 128, 4))
+    wide[:, ::2, 1:3] = xy
+    for other in (np.asfortranarray(xy), wide[:, ::2, 1:3], xy.astype(">f8"), xy[:, ::-1].copy()[:, ::-1]):
+        np.testing.assert_array_equal(triangulate_batch(rig, other).xyz, want)
+    np.testing.assert_array_equal(reproject_batch(rig, np.asfortranarray(X)), xy)
+    np.testing.assert_array_equal(reproject_batch(rig, X[::-1])[:, ::-1], xy)
+
+
 def test_an_unknown_instruction_set_is_the_nearest_lower_one():
     code = "from sportcore import _core; import json; print(json.dumps(_core.kernel_isa()))"
     ran = subprocess.run(
