@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <string>
 
+#include "sportcore/mesh.h"
 #include "sportcore/triangulate.h"
 
 namespace sportcore::cuda {
@@ -32,5 +33,19 @@ template <class T>
 void triangulate_host(const Camera<double>* cameras, std::size_t n_cameras, const T* keypoints_px,
                       const T* score, const T* sigma_px, std::size_t n_points,
                       const TriangulateOutput<T>& out, const TriangulateOptions& options);
+
+template <class T>
+void skin_device(const SkinArrays<T>& arrays, const SkinInput<T>& input, T* out, void* stream);
+
+template <class T>
+void skin_backward_device(const SkinArrays<T>& arrays, const SkinInput<T>& input, const T* grad_out,
+                          const SkinGradients<T>& gradients, void* stream);
+
+template <class T>
+void skin_host(const SkinArrays<T>& arrays, const SkinInput<T>& input, T* out);
+
+template <class T>
+void skin_backward_host(const SkinArrays<T>& arrays, const SkinInput<T>& input, const T* grad_out,
+                        const SkinGradients<T>& gradients);
 
 }  // namespace sportcore::cuda

@@ -3,6 +3,7 @@
 #include "kernels.h"
 
 #include "reproject_kernel.h"
+#include "skin_kernel.h"
 #include "triangulate_kernel.h"
 
 #define SPORTCORE_TEXT2(x) #x
@@ -11,10 +12,15 @@
 namespace sportcore {
 namespace SPORTCORE_ISA {
 
+template <class S>
+constexpr KernelsOf<S> table() {
+  return {triangulate_range<S>, reproject_range<S>,     kLanes<S>,
+          to_lanes<S>,          from_lanes<S>,          skin_lanes<S>,
+          skin_rows<S>,         skin_lanes_backward<S>, skin_rows_backward<S>};
+}
+
 extern const Kernels kKernels;
-const Kernels kKernels = {SPORTCORE_TEXT(SPORTCORE_ISA),
-                          {triangulate_range<float>, reproject_range<float>},
-                          {triangulate_range<double>, reproject_range<double>}};
+const Kernels kKernels = {SPORTCORE_TEXT(SPORTCORE_ISA), table<float>(), table<double>()};
 
 }  // namespace SPORTCORE_ISA
 }  // namespace sportcore

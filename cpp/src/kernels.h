@@ -8,6 +8,7 @@
 
 #include <cstddef>
 
+#include "sportcore/mesh.h"
 #include "sportcore/triangulate.h"
 #include "sportcore/triangulate_point.h"
 
@@ -44,12 +45,40 @@ struct ReprojectCall {
   S* J_pose;                // (N, 2, 6) or null
 };
 
+/// Some frames of a call of skin or skin_backward. The kernels take transforms in one of two arrangements:
+/// "lanes", (J, 12, lanes) with one frame in each lane, for as many frames as there are lanes or fewer; and
+/// "rows", (J, 16) with the columns of each transform padded to 4, for one frame. Frames lie frame_stride
+/// apart; pointers are to the first of them, and to the vertex 0.
+template <class S>
+struct SkinFrames {
+  SkinArrays<S> arrays;
+  int n_frames;              // at most `lanes`; 1 for rows
+  std::size_t frame_stride;  // 3 V
+  const S* vertices;         // of these frames, or shared by all
+  bool vertices_per_frame;   //
+  const S* transforms;       // arranged
+  S* out;                    // skin
+  const S* grad_out;         // skin_backward
+  S* grad_vertices;          // or null; per frame: written, shared: added to
+  S* grad_transforms;        // or null; arranged, added to
+  S* grad_weight;            // or null; (V, K), added to
+};
+
 template <class S>
 struct KernelsOf {
   void (*triangulate)(const TriangulateCall<S>& call, std::size_t begin, std::size_t end,
                       ResidualTally* tally);
   void (*reproject)(const Camera<S>& camera, const ReprojectCall<S>& call, std::size_t begin,
                     std::size_t end);
+  int lanes;  // of a register
+  /// dst (n, lanes) = src (n_frames, n) transposed, zero in lanes without a frame; and back.
+  void (*to_lanes)(const S* src, std::size_t stride, int n_frames, std::size_t n, S* dst);
+  void (*from_lanes)(const S* src, std::size_t stride, int n_frames, std::size_t n, S* dst);
+  /// Vertices [begin, end); begin is a multiple of kSkinTile.
+  void (*skin_lanes)(const SkinFrames<S>& frames, std::size_t begin, std::size_t end);
+  void (*skin_rows)(const SkinFrames<S>& frames, std::size_t begin, std::size_t end);
+  void (*skin_lanes_backward)(const SkinFrames<S>& frames, std::size_t begin, std::size_t end);
+  void (*skin_rows_backward)(const SkinFrames<S>& frames, std::size_t begin, std::size_t end);
 };
 
 struct Kernels {

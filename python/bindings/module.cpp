@@ -5,7 +5,7 @@
 PYBIND11_MODULE(_core, m) {
   namespace b = sportcore::bindings;
   namespace py = pybind11;
-  m.doc() = "The C++ core of sportcore: cameras, reprojection, triangulation, least squares, calibration.";
+  m.doc() = "The C++ core of sportcore: cameras, reprojection, triangulation, calibration, skinning.";
   m.attr("__version__") = sportcore::version();
   m.def(
       "_rebuild_options", [](py::object cls, const py::dict& values) { return cls(**values); },
@@ -17,5 +17,6 @@ PYBIND11_MODULE(_core, m) {
   b::register_least_squares(m);
   b::register_reproject(m);
   b::register_rotations(m);
+  b::register_skin(m);
   b::register_triangulate(m);
 }
