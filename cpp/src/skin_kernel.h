@@ -100,15 +100,30 @@ SPORTCORE_HD void load_vertex(const SkinFrames<S>& f, std::size_t v, const S* ti
                                 : Pack<S>(f.vertices[3 * v + c]);
 }
 
+/// Asks for the lines of a full tile of `rows` (frames, 3 V), a share of them for each of the vertices that
+/// are computed meanwhile. The rows of all frames are more streams than the hardware follows by itself.
+template <class S>
+SPORTCORE_HD void prefetch_tile(const SkinFrames<S>& f, const S* rows, std::size_t first,
+                                std::size_t in_tile) {
+  constexpr int kLines = 3 * sizeof(S);  // of a tile and frame: 3 * kSkinTile * sizeof(S) / 64
+  constexpr int kShare = kLines * kLanes<S> / kSkinTile;
+  for (int i = 0; i < kShare; ++i) {
+    const std::size_t n = kShare * in_tile + i, frame = n / kLines, line = n % kLines;
+    __builtin_prefetch(rows + frame * f.frame_stride + 3 * first + line * (64 / sizeof(S)));
+  }
+}
+
 template <class S>
 void skin_lanes(const SkinFrames<S>& f, std::size_t begin, std::size_t end) {
   constexpr int kN = kLanes<S>;
+  const bool full = f.n_frames == kN;
   alignas(64) S x_tile[3 * kSkinTile * kN], y_tile[3 * kSkinTile * kN];
   for (std::size_t first = begin; first < end; first += kSkinTile) {
     const std::size_t count = end - first < kSkinTile ? end - first : kSkinTile;
     if (f.vertices_per_frame) to_lanes(f.vertices + 3 * first, f.frame_stride, f.n_frames, 3 * count, x_tile);
     for (std::size_t i = 0; i < count; ++i) {
       Pack<S> M[12], x[3], y[3];
+      if (full && count == kSkinTile) prefetch_tile(f, f.out, first, i);
       blend_lanes(f, first + i, M);
       load_vertex(f, first + i, x_tile, i, x);
       transform_point(M, x, y);
@@ -146,6 +161,7 @@ template <class S>
 void skin_lanes_backward(const SkinFrames<S>& f, std::size_t begin, std::size_t end) {
   constexpr int kN = kLanes<S>;
   const int n_slots = f.arrays.n_slots;
+  const bool full = f.n_frames == kN;
   alignas(64) S x_tile[3 * kSkinTile * kN], g_tile[3 * kSkinTile * kN], out_tile[3 * kSkinTile * kN];
   for (std::size_t first = begin; first < end; first += kSkinTile) {
     const std::size_t count = end - first < kSkinTile ? end - first : kSkinTile;
@@ -155,6 +171,11 @@ void skin_lanes_backward(const SkinFrames<S>& f, std::size_t begin, std::size_t 
     if (f.grad_vertices) {
       for (std::size_t i = 0; i < count; ++i) {
         Pack<S> M[12], g[3], out[3];
+        if (full && f.vertices_per_frame && end - first >= 2 * kSkinTile) {
+          prefetch_tile(f, f.grad_out, first + kSkinTile, i);
+          prefetch_tile(f, f.vertices, first + kSkinTile, i);
+          prefetch_tile(f, f.grad_vertices, first, i);
+        }
         blend_lanes(f, first + i, M);
         for (int c = 0; c < 3; ++c) g[c] = load(g_tile + (3 * i + c) * kN);
         rotate_back(M, g, out);
