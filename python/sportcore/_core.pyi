@@ -1,12 +1,12 @@
 """
-The C++ core of sportcore: cameras, reprojection, triangulation, least squares, calibration.
+The C++ core of sportcore: cameras, reprojection, triangulation, calibration, skinning.
 """
 from __future__ import annotations
 import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['Cameras', 'LmOptions', 'MAX_VIEWS', 'ReprojectOptions', 'TriangulateOptions', 'adjust_bundle', 'average_rotations', 'built_with_cuda', 'calibrate_bodies', 'check_triangulate_options', 'cuda_device_count', 'cuda_device_name', 'essential_five_point', 'estimate_essential', 'estimate_pose', 'find_swaps', 'kernel_isa', 'loss', 'minimize', 'pose_three_point', 'project', 'project_jacobians', 'reproject', 'reproject_cuda_f32', 'reproject_cuda_f64', 'reproject_jacobians', 'reproject_residuals', 'require_cuda', 'resolve_threads', 'sampson_residual', 'select_frames', 'so3_exp', 'so3_log', 'triangulate', 'triangulate_cuda_f32', 'triangulate_cuda_f64', 'unproject']
+__all__: list[str] = ['Cameras', 'LmOptions', 'MAX_BONES_PER_VERTEX', 'MAX_VIEWS', 'ReprojectOptions', 'SkinOptions', 'SkinWeights', 'TriangulateOptions', 'adjust_bundle', 'average_rotations', 'built_with_cuda', 'calibrate_bodies', 'check_triangulate_options', 'cuda_device_count', 'cuda_device_name', 'essential_five_point', 'estimate_essential', 'estimate_pose', 'find_swaps', 'kernel_isa', 'loss', 'minimize', 'pose_three_point', 'project', 'project_jacobians', 'reproject', 'reproject_cuda_f32', 'reproject_cuda_f64', 'reproject_jacobians', 'reproject_residuals', 'require_cuda', 'resolve_threads', 'sampson_residual', 'select_frames', 'skin', 'skin_backward', 'skin_backward_cuda_f32', 'skin_backward_cuda_f64', 'skin_backward_host_f32', 'skin_backward_host_f64', 'skin_cuda_f32', 'skin_cuda_f64', 'skin_host_f32', 'skin_host_f64', 'so3_exp', 'so3_log', 'triangulate', 'triangulate_cuda_f32', 'triangulate_cuda_f64', 'unproject']
 class Cameras:
     """
     The cameras of a rig as the kernels read them.
@@ -105,6 +105,85 @@ class ReprojectOptions:
     @num_threads.setter
     def num_threads(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None:
         ...
+class SkinOptions:
+    """
+    Threads and device of skinning.
+    """
+    __hash__: typing.ClassVar[None] = None
+    def __eq__(self, arg0: typing.Any) -> bool:
+        ...
+    def __init__(self, **kwargs) -> None:
+        ...
+    def __reduce__(self) -> tuple[typing.Any, tuple[type, dict]]:
+        ...
+    def __repr__(self) -> str:
+        ...
+    def to_dict(self) -> dict:
+        ...
+    @property
+    def cuda(self) -> bool:
+        """
+        run on the first CUDA device
+        """
+    @cuda.setter
+    def cuda(self, arg0: bool) -> None:
+        ...
+    @property
+    def num_threads(self) -> int:
+        """
+        0: one per available core
+        """
+    @num_threads.setter
+    def num_threads(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+class SkinWeights:
+    """
+    Which bones move which vertices; see sportcore.body.
+    """
+    @staticmethod
+    def from_dense(weights: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], max_bones: typing.SupportsInt | typing.SupportsIndex = 0) -> SkinWeights:
+        """
+        weights (V, J); max_bones > 0 keeps the largest of each vertex, scaled to the old sum.
+        """
+    def __getstate__(self) -> tuple[numpy.ndarray, numpy.ndarray, int]:
+        ...
+    def __init__(self, bone_index: typing.Annotated[numpy.typing.ArrayLike, numpy.int32], weight: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], n_bones: typing.SupportsInt | typing.SupportsIndex) -> None:
+        """
+        bone_index and weight (V, K).
+        """
+    def __setstate__(self, arg0: tuple) -> None:
+        ...
+    @property
+    def bone(self) -> numpy.ndarray:
+        """
+        (V, K) uint16
+        """
+    @property
+    def bone_begin(self) -> numpy.ndarray:
+        """
+        (J + 1,) int64, where the entries of a bone begin in bone_entry
+        """
+    @property
+    def bone_entry(self) -> numpy.ndarray:
+        """
+        (V K,) uint32: 16 * vertex + slot, by bone, then by vertex
+        """
+    @property
+    def n_bones(self) -> int:
+        ...
+    @property
+    def n_slots(self) -> int:
+        """
+        K, the bones of a vertex
+        """
+    @property
+    def n_vertices(self) -> int:
+        ...
+    @property
+    def weight(self) -> numpy.ndarray:
+        """
+        (V, K) float64
+        """
 class TriangulateOptions:
     """
     Options of triangulate; see sportcore.points3d.
@@ -296,6 +375,58 @@ def select_frames(xy_px: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]
     """
     Frames spread evenly over time and over the distance that the joints moved.
     """
+@typing.overload
+def skin(weights: SkinWeights, vertices: numpy.typing.NDArray[numpy.float32], transforms: numpy.typing.NDArray[numpy.float32], weight: numpy.typing.NDArray[numpy.float32] | None = None, options: SkinOptions = ...) -> numpy.typing.NDArray[numpy.float32]:
+    """
+    vertices (V, 3) or (B, V, 3) and transforms (B, J, 3, 4) -> (B, V, 3), in their precision; weight (V, K) takes the place of the values of weights.
+    """
+@typing.overload
+def skin(weights: SkinWeights, vertices: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], transforms: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], weight: typing.Annotated[numpy.typing.ArrayLike, numpy.float64] | None = None, options: SkinOptions = ...) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    vertices (V, 3) or (B, V, 3) and transforms (B, J, 3, 4) -> (B, V, 3), in their precision; weight (V, K) takes the place of the values of weights.
+    """
+@typing.overload
+def skin_backward(weights: SkinWeights, vertices: numpy.typing.NDArray[numpy.float32], transforms: numpy.typing.NDArray[numpy.float32], grad_out: numpy.typing.NDArray[numpy.float32], weight: numpy.typing.NDArray[numpy.float32] | None = None, options: SkinOptions = ...) -> tuple:
+    """
+    Gradients by vertices, transforms and weight (V, K) of a scalar whose gradient by the output of skin is grad_out (B, V, 3).
+    """
+@typing.overload
+def skin_backward(weights: SkinWeights, vertices: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], transforms: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], grad_out: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], weight: typing.Annotated[numpy.typing.ArrayLike, numpy.float64] | None = None, options: SkinOptions = ...) -> tuple:
+    """
+    Gradients by vertices, transforms and weight (V, K) of a scalar whose gradient by the output of skin is grad_out (B, V, 3).
+    """
+def skin_backward_cuda_f32(weights: SkinWeights, bone: typing.SupportsInt | typing.SupportsIndex, bone_begin: typing.SupportsInt | typing.SupportsIndex, bone_entry: typing.SupportsInt | typing.SupportsIndex, vertices: typing.SupportsInt | typing.SupportsIndex, per_frame: bool, transforms: typing.SupportsInt | typing.SupportsIndex, n: typing.SupportsInt | typing.SupportsIndex, weight: typing.SupportsInt | typing.SupportsIndex, grad_out: typing.SupportsInt | typing.SupportsIndex, grad_vertices: typing.SupportsInt | typing.SupportsIndex, grad_transforms: typing.SupportsInt | typing.SupportsIndex, grad_weight: typing.SupportsInt | typing.SupportsIndex, stream: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    skin on CUDA memory: pointers and stream as integers, 0 where there is no such array; bone, bone_begin and bone_entry are copies of those of weights.
+    """
+def skin_backward_cuda_f64(weights: SkinWeights, bone: typing.SupportsInt | typing.SupportsIndex, bone_begin: typing.SupportsInt | typing.SupportsIndex, bone_entry: typing.SupportsInt | typing.SupportsIndex, vertices: typing.SupportsInt | typing.SupportsIndex, per_frame: bool, transforms: typing.SupportsInt | typing.SupportsIndex, n: typing.SupportsInt | typing.SupportsIndex, weight: typing.SupportsInt | typing.SupportsIndex, grad_out: typing.SupportsInt | typing.SupportsIndex, grad_vertices: typing.SupportsInt | typing.SupportsIndex, grad_transforms: typing.SupportsInt | typing.SupportsIndex, grad_weight: typing.SupportsInt | typing.SupportsIndex, stream: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    skin on CUDA memory: pointers and stream as integers, 0 where there is no such array; bone, bone_begin and bone_entry are copies of those of weights.
+    """
+def skin_backward_host_f32(weights: SkinWeights, vertices: typing.SupportsInt | typing.SupportsIndex, per_frame: bool, transforms: typing.SupportsInt | typing.SupportsIndex, n: typing.SupportsInt | typing.SupportsIndex, weight: typing.SupportsInt | typing.SupportsIndex, grad_out: typing.SupportsInt | typing.SupportsIndex, grad_vertices: typing.SupportsInt | typing.SupportsIndex, grad_transforms: typing.SupportsInt | typing.SupportsIndex, grad_weight: typing.SupportsInt | typing.SupportsIndex, options: SkinOptions) -> None:
+    """
+    skin on host memory: pointers as integers, 0 where there is no such array.
+    """
+def skin_backward_host_f64(weights: SkinWeights, vertices: typing.SupportsInt | typing.SupportsIndex, per_frame: bool, transforms: typing.SupportsInt | typing.SupportsIndex, n: typing.SupportsInt | typing.SupportsIndex, weight: typing.SupportsInt | typing.SupportsIndex, grad_out: typing.SupportsInt | typing.SupportsIndex, grad_vertices: typing.SupportsInt | typing.SupportsIndex, grad_transforms: typing.SupportsInt | typing.SupportsIndex, grad_weight: typing.SupportsInt | typing.SupportsIndex, options: SkinOptions) -> None:
+    """
+    skin on host memory: pointers as integers, 0 where there is no such array.
+    """
+def skin_cuda_f32(weights: SkinWeights, bone: typing.SupportsInt | typing.SupportsIndex, vertices: typing.SupportsInt | typing.SupportsIndex, per_frame: bool, transforms: typing.SupportsInt | typing.SupportsIndex, n: typing.SupportsInt | typing.SupportsIndex, weight: typing.SupportsInt | typing.SupportsIndex, out: typing.SupportsInt | typing.SupportsIndex, stream: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    skin on CUDA memory: pointers and stream as integers, 0 where there is no such array; bone, bone_begin and bone_entry are copies of those of weights.
+    """
+def skin_cuda_f64(weights: SkinWeights, bone: typing.SupportsInt | typing.SupportsIndex, vertices: typing.SupportsInt | typing.SupportsIndex, per_frame: bool, transforms: typing.SupportsInt | typing.SupportsIndex, n: typing.SupportsInt | typing.SupportsIndex, weight: typing.SupportsInt | typing.SupportsIndex, out: typing.SupportsInt | typing.SupportsIndex, stream: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    skin on CUDA memory: pointers and stream as integers, 0 where there is no such array; bone, bone_begin and bone_entry are copies of those of weights.
+    """
+def skin_host_f32(weights: SkinWeights, vertices: typing.SupportsInt | typing.SupportsIndex, per_frame: bool, transforms: typing.SupportsInt | typing.SupportsIndex, n: typing.SupportsInt | typing.SupportsIndex, weight: typing.SupportsInt | typing.SupportsIndex, out: typing.SupportsInt | typing.SupportsIndex, options: SkinOptions) -> None:
+    """
+    skin on host memory: pointers as integers, 0 where there is no such array.
+    """
+def skin_host_f64(weights: SkinWeights, vertices: typing.SupportsInt | typing.SupportsIndex, per_frame: bool, transforms: typing.SupportsInt | typing.SupportsIndex, n: typing.SupportsInt | typing.SupportsIndex, weight: typing.SupportsInt | typing.SupportsIndex, out: typing.SupportsInt | typing.SupportsIndex, options: SkinOptions) -> None:
+    """
+    skin on host memory: pointers as integers, 0 where there is no such array.
+    """
 def so3_exp(w: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
     """
     Rotation (3, 3) of the axis-angle vector w (3,) rad.
@@ -307,12 +438,12 @@ def so3_log(R: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> numpy
 @typing.overload
 def triangulate(cameras: Cameras, keypoints_px: numpy.typing.NDArray[numpy.float32], score: numpy.typing.NDArray[numpy.float32] | None = None, sigma_px: numpy.typing.NDArray[numpy.float32] | None = None, options: TriangulateOptions = ..., with_covariance: bool = True, with_residuals: bool = True) -> dict:
     """
-    keypoints_px (C, N, 2), NaN where missing; score and sigma_px (C, N) or None. Returns a dict of xyz (N, 3) m, status (N,), n_views (N,), covariance (N, 3, 3) m^2, residual_px (C, N) and inlier (C, N).
+    keypoints_px (C, N, 2), NaN where missing; score and sigma_px (C, N) or None. Returns a dict of xyz (N, 3) m, status (N,), n_views (N,), covariance (N, 3, 3) m^2, residual_px (C, N), inlier (C, N) and sigma_px, on which the covariance stands.
     """
 @typing.overload
 def triangulate(cameras: Cameras, keypoints_px: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], score: typing.Annotated[numpy.typing.ArrayLike, numpy.float64] | None = None, sigma_px: typing.Annotated[numpy.typing.ArrayLike, numpy.float64] | None = None, options: TriangulateOptions = ..., with_covariance: bool = True, with_residuals: bool = True) -> dict:
     """
-    keypoints_px (C, N, 2), NaN where missing; score and sigma_px (C, N) or None. Returns a dict of xyz (N, 3) m, status (N,), n_views (N,), covariance (N, 3, 3) m^2, residual_px (C, N) and inlier (C, N).
+    keypoints_px (C, N, 2), NaN where missing; score and sigma_px (C, N) or None. Returns a dict of xyz (N, 3) m, status (N,), n_views (N,), covariance (N, 3, 3) m^2, residual_px (C, N), inlier (C, N) and sigma_px, on which the covariance stands.
     """
 def triangulate_cuda_f32(cameras: Cameras, n: typing.SupportsInt | typing.SupportsIndex, keypoints: typing.SupportsInt | typing.SupportsIndex, score: typing.SupportsInt | typing.SupportsIndex, sigma: typing.SupportsInt | typing.SupportsIndex, xyz: typing.SupportsInt | typing.SupportsIndex, status: typing.SupportsInt | typing.SupportsIndex, covariance: typing.SupportsInt | typing.SupportsIndex, residual: typing.SupportsInt | typing.SupportsIndex, inlier: typing.SupportsInt | typing.SupportsIndex, n_views: typing.SupportsInt | typing.SupportsIndex, options: TriangulateOptions, stream: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
@@ -326,5 +457,6 @@ def unproject(cameras: Cameras, index: typing.SupportsInt | typing.SupportsIndex
     """
     Pixels (N, 2) -> normalised coordinates (X/Z, Y/Z) (N, 2); NaN where the model has no inverse.
     """
+MAX_BONES_PER_VERTEX: int = 16
 MAX_VIEWS: int = 64
 __version__: str = '0.1.0'
