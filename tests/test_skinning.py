@@ -282,6 +282,28 @@ for dtype in (np.float32, np.float64):
     assert run.returncode == 0, run.stderr
 
 
+def available_bytes():
+    try:
+        with open("/proc/meminfo") as lines:
+            return next(int(s.split()[1]) * 1024 for s in lines if s.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(available_bytes() < 12 << 30, reason="needs 12 GB of free memory")
+def test_more_elements_than_32_bits_count():
+    V, B = 1 << 16, (1 << 31) // (3 << 16) + 3
+    rng = np.random.default_rng(0)
+    weights = SkinWeights(rng.integers(0, 3, (V, 2)), rng.random((V, 2)), 3)
+    x, A = rng.normal(size=(V, 3)).astype(np.float32), np.zeros((B, 3, 3, 4), np.float32)
+    A[[1, -1]] = rng.normal(size=(2, 3, 3, 4))
+    y = skin(x, weights, A)
+    assert y.size > 1 << 31
+    np.testing.assert_allclose(y[[1, -1]], skin(x, weights, A[[1, -1]]), atol=1e-5)
+    assert not y[B // 2].any()
+
+
 def chain(J, seed=0):
     """Joints at random and a tree whose parents do not come before their children."""
     rng = np.random.default_rng(seed)
