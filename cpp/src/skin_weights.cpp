@@ -142,7 +142,6 @@ SkinWeights SkinWeights::from_dense(const double* weight, std::size_t n_vertices
 std::size_t SkinWeights::n_vertices() const { return data_->n_vertices; }
 int SkinWeights::n_bones() const { return data_->n_bones; }
 int SkinWeights::n_slots() const { return data_->n_slots; }
-std::size_t SkinWeights::n_runs() const { return data_->run_bone.size(); }
 
 template <class T>
 SkinArrays<T> SkinWeights::arrays() const {

@@ -53,7 +53,6 @@ class SPORTCORE_API SkinWeights {
   std::size_t n_vertices() const;
   int n_bones() const;
   int n_slots() const;
-  std::size_t n_runs() const;
   /// Host memory that lives as long as a copy of this object. T is float or double.
   template <class T>
   SkinArrays<T> arrays() const;
