@@ -46,12 +46,11 @@ FAILED=0
 "$PY" bench/gpu_report.py "$FOLDER/$MACHINE.json" || FAILED=1
 "$PY" -m pytest -q -p no:cacheprovider -c /dev/null --rootdir . -o pythonpath=bench -o "python_files=bench_*.py" \
   -o "python_functions=bench_*" --import-mode=importlib --benchmark-only -k cuda --results "$FOLDER/$MACHINE-suite.json" \
-  bench/bench_reproject.py bench/bench_triangulate.py || FAILED=1
+  bench/bench_*.py || FAILED=1
 
 if command -v compute-sanitizer >/dev/null; then
   for TOOL in memcheck racecheck initcheck; do
-    compute-sanitizer --tool $TOOL --error-exitcode 9 "$PY" "${TEST[@]}" -x -k "cuda and (brown5 or 8) or device" \
-      tests/test_reproject.py tests/test_triangulate.py || FAILED=1
+    compute-sanitizer --tool $TOOL --error-exitcode 9 "$PY" "${TEST[@]}" -x -k "cuda" "${FILES[@]}" || FAILED=1
   done
 else
   echo "compute-sanitizer is not installed: memory checks left out" >&2
