@@ -154,7 +154,12 @@ def project_now(points: Tensor, cameras: Tensor, models: list[int], num_threads:
     return uv
 
 
-project_op = torch.library.custom_op("sportcore::project", project_now, mutates_args=())
+project_op = torch.library.custom_op(
+    "sportcore::project",
+    project_now,
+    mutates_args=(),
+    schema="(Tensor points, Tensor cameras, int[] models, int num_threads) -> Tensor",
+)
 
 
 @project_op.register_fake
@@ -162,7 +167,12 @@ def _(points: Tensor, cameras: Tensor, models: list[int], num_threads: int) -> T
     return points.new_empty((len(models), points.shape[0], 2))
 
 
-@torch.library.custom_op("sportcore::project_backward", mutates_args=())
+@torch.library.custom_op(
+    "sportcore::project_backward",
+    mutates_args=(),
+    schema="(Tensor grad, Tensor points, Tensor cameras, int[] models, int num_threads, bool by_points,"
+    " bool by_cameras) -> (Tensor, Tensor)",
+)
 def project_backward_op(
     grad: Tensor,
     points: Tensor,
@@ -237,7 +247,13 @@ def linear_now(
     return xyz
 
 
-linear_op = torch.library.custom_op("sportcore::triangulate_linear", linear_now, mutates_args=())
+linear_op = torch.library.custom_op(
+    "sportcore::triangulate_linear",
+    linear_now,
+    mutates_args=(),
+    schema="(Tensor keypoints_px, Tensor? weight, Tensor cameras, int[] models, int iterations, int num_threads)"
+    " -> Tensor",
+)
 
 
 @linear_op.register_fake
@@ -259,7 +275,12 @@ def _linear_gradients(
     )
 
 
-@torch.library.custom_op("sportcore::triangulate_linear_backward", mutates_args=())
+@torch.library.custom_op(
+    "sportcore::triangulate_linear_backward",
+    mutates_args=(),
+    schema="(Tensor grad, Tensor keypoints_px, Tensor? weight, Tensor cameras, int[] models, int iterations,"
+    " int num_threads, bool[] needs) -> (Tensor, Tensor, Tensor)",
+)
 def linear_backward_op(
     grad: Tensor, keypoints_px: Tensor, weight: Tensor | None, cameras: Tensor, models: list[int], iterations: int,
     num_threads: int, needs: list[bool],
@@ -370,7 +391,12 @@ def robust(
     return out, sigma
 
 
-@torch.library.custom_op("sportcore::triangulate", mutates_args=())
+@torch.library.custom_op(
+    "sportcore::triangulate",
+    mutates_args=(),
+    schema="(Tensor keypoints_px, Tensor? score, Tensor? sigma_px, Tensor cameras, int[] models, str options,"
+    " bool covariance) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+)
 def robust_op(
     keypoints_px: Tensor, score: Tensor | None, sigma_px: Tensor | None, cameras: Tensor, models: list[int],
     options: str, covariance: bool,
@@ -389,7 +415,12 @@ def _(
     return (*_robust_outputs(keypoints_px, covariance, True), cameras.new_empty(1))
 
 
-@torch.library.custom_op("sportcore::triangulate_backward", mutates_args=())
+@torch.library.custom_op(
+    "sportcore::triangulate_backward",
+    mutates_args=(),
+    schema="(Tensor grad, Tensor keypoints_px, Tensor? sigma_px, Tensor xyz, Tensor inlier, Tensor cameras,"
+    " int[] models, str options) -> (Tensor, Tensor)",
+)
 def robust_backward_op(
     grad: Tensor, keypoints_px: Tensor, sigma_px: Tensor | None, xyz: Tensor, inlier: Tensor, cameras: Tensor,
     models: list[int], options: str,
