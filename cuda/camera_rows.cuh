@@ -15,6 +15,22 @@ namespace sportcore::cuda {
 constexpr int kRowThreads = 128;                // of the kernels below
 constexpr std::size_t kPlainShared = 48 << 10;  // bytes that no launch attribute has to ask for
 
+/// Two numbers that are read or written in one go; arrays of pairs must be aligned to it.
+template <class T>
+struct alignas(2 * sizeof(T)) Two {
+  T a, b;
+};
+
+template <class T>
+__device__ inline Two<T> load_two(const T* pairs, std::size_t at) {
+  return reinterpret_cast<const Two<T>*>(pairs)[at];
+}
+
+template <class T>
+__device__ inline void store_two(T a, T b, T* pairs, std::size_t at) {
+  reinterpret_cast<Two<T>*>(pairs)[at] = Two<T>{a, b};
+}
+
 /// The lens models of up to kMaxViews cameras, two bits each, passed by value.
 struct Models {
   std::uint64_t low, high;

@@ -23,8 +23,7 @@ __global__ void __launch_bounds__(kRowThreads, 4)
     const T X[3] = {points[3 * i], points[3 * i + 1], points[3 * i + 2]};
     T at[2];
     project_world(camera, X, at);
-    uv[2 * (c * n + i)] = at[0];
-    uv[2 * (c * n + i) + 1] = at[1];
+    store_two(at[0], at[1], uv, c * n + i);
   }
 }
 
@@ -46,8 +45,8 @@ __global__ void __launch_bounds__(kRowThreads)
     if (add)
       for (int k = 0; k < 3; ++k) by_X[k] = grad_points[3 * i + k];
     for (int c = 0; c < n_cameras; ++c) {
-      const std::size_t at = 2 * (c * n + i);
-      const T g[2] = {grad_uv[at], grad_uv[at + 1]};
+      const Two<T> by_uv = load_two(grad_uv, c * n + i);
+      const T g[2] = {by_uv.a, by_uv.b};
       project_gradient<false>(rig[c], X, g, by_X, static_cast<T*>(nullptr));
     }
     for (int k = 0; k < 3; ++k) grad_points[3 * i + k] = by_X[k];
@@ -69,8 +68,8 @@ __global__ void __launch_bounds__(kRowThreads)
   const std::size_t stride = static_cast<std::size_t>(gridDim.x) * kRowThreads;
   for (std::size_t i = static_cast<std::size_t>(blockIdx.x) * kRowThreads + threadIdx.x; i < n; i += stride) {
     const T X[3] = {points[3 * i], points[3 * i + 1], points[3 * i + 2]};
-    const std::size_t at = 2 * (c * n + i);
-    const T g[2] = {grad_uv[at], grad_uv[at + 1]};
+    const Two<T> by_uv = load_two(grad_uv, c * n + i);
+    const T g[2] = {by_uv.a, by_uv.b};
     T by_X[3] = {T(0), T(0), T(0)};
     project_gradient<true>(camera, X, g, by_X, row);
   }

@@ -33,8 +33,8 @@ __global__ void __launch_bounds__(kRowThreads)
     }
     const auto view = [&](int c) {
       const std::size_t at = static_cast<std::size_t>(c) * n + i;
-      return optimum_view(rig[c], X, keypoints_px[2 * at], keypoints_px[2 * at + 1],
-                          sigma_px ? sigma_px[at] : sigma, inlier[at], loss, scale);
+      const Two<S> uv = load_two(keypoints_px, at);
+      return optimum_view(rig[c], X, uv.a, uv.b, sigma_px ? sigma_px[at] : sigma, inlier[at], loss, scale);
     };
     for (int c = 0; c < n_cameras; ++c) add_optimum_view(view(c), H);
     solve_optimum(H, grad, lambda);
@@ -42,8 +42,7 @@ __global__ void __launch_bounds__(kRowThreads)
       const std::size_t at = static_cast<std::size_t>(c) * n + i;
       S by_uv[2], by_sigma;
       optimum_backward(view(c), lambda, by_uv, &by_sigma);
-      grad_keypoints_px[2 * at] = by_uv[0];
-      grad_keypoints_px[2 * at + 1] = by_uv[1];
+      store_two(by_uv[0], by_uv[1], grad_keypoints_px, at);
       if (grad_sigma_px) grad_sigma_px[at] = by_sigma;
     }
   }

@@ -50,9 +50,8 @@ __device__ S load_rays(const Block<S>& block, const S* __restrict__ keypoints_px
   S n_used = S(0);
   for (int c = 0; c < block.rays.n_views; ++c) {
     const std::size_t at = static_cast<std::size_t>(c) * n + i;
-    if (prepare_ray(block.rig[c], keypoints_px[2 * at], keypoints_px[2 * at + 1], weight ? weight[at] : S(1),
-                    block.rays, c))
-      n_used += S(1);
+    const Two<S> uv = load_two(keypoints_px, at);
+    if (prepare_ray(block.rig[c], uv.a, uv.b, weight ? weight[at] : S(1), block.rays, c)) n_used += S(1);
   }
   return n_used;
 }
@@ -103,10 +102,7 @@ __global__ void __launch_bounds__(kRowThreads)
       S by_uv[2], by_weight;
       ray_backward<false>(block.rig[c], state, ok, block.rays.at(c, kRayX), block.rays.at(c, kRayY),
                           block.rays.at(c, kRayWeight), by_uv, &by_weight, static_cast<S*>(nullptr));
-      if (grad_keypoints_px) {
-        grad_keypoints_px[2 * at] = by_uv[0];
-        grad_keypoints_px[2 * at + 1] = by_uv[1];
-      }
+      if (grad_keypoints_px) store_two(by_uv[0], by_uv[1], grad_keypoints_px, at);
       if (grad_weight) grad_weight[at] = by_weight;
     }
   }
@@ -142,7 +138,8 @@ __global__ void __launch_bounds__(kRowThreads)
       }
     S field[kRayFields], by_uv[2], by_weight;
     const Rays<S> ray{field, 1, 1};
-    prepare_ray(camera, keypoints_px[2 * at], keypoints_px[2 * at + 1], weight ? weight[at] : S(1), ray, 0);
+    const Two<S> uv = load_two(keypoints_px, at);
+    prepare_ray(camera, uv.a, uv.b, weight ? weight[at] : S(1), ray, 0);
     ray_backward<true>(camera, state, ok, field[kRayX], field[kRayY], field[kRayWeight], by_uv, &by_weight,
                        row);
   }

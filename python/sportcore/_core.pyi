@@ -345,9 +345,15 @@ def reproject_cuda_f64(cameras: Cameras, points: typing.SupportsInt | typing.Sup
     """
     The same on CUDA memory: pointers, number of points and stream as integers.
     """
+@typing.overload
+def reproject_jacobians(cameras: Cameras, points_world_m: numpy.typing.NDArray[numpy.float32], options: ReprojectOptions = ...) -> tuple:
+    """
+    uv (C, N, 2) px and its Jacobians by the point (C, N, 2, 3) and by the pose increment (w, dt) (C, N, 2, 6), in the precision of the points.
+    """
+@typing.overload
 def reproject_jacobians(cameras: Cameras, points_world_m: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], options: ReprojectOptions = ...) -> tuple:
     """
-    uv (C, N, 2) px and its Jacobians by the point (C, N, 2, 3) and by the pose increment (w, dt) (C, N, 2, 6).
+    uv (C, N, 2) px and its Jacobians by the point (C, N, 2, 3) and by the pose increment (w, dt) (C, N, 2, 6), in the precision of the points.
     """
 @typing.overload
 def reproject_residuals(cameras: Cameras, points_world_m: numpy.typing.NDArray[numpy.float32], observed_px: numpy.typing.NDArray[numpy.float32], options: ReprojectOptions = ...) -> numpy.typing.NDArray[numpy.float32]:

@@ -2,8 +2,9 @@
 /// Projection by rows of camera parameters, and its gradients by the points and by the parameters.
 ///
 /// Arrays are C-contiguous; T is float or double. The results do not depend on the number of threads. The
-/// forms with a stream (a cudaStream_t; null: the default one) take arrays on the CUDA device and return when
-/// the work is queued; they throw DeviceError where CUDA cannot be used.
+/// forms with a stream (a cudaStream_t; null: the default one) take arrays on the CUDA device, those of
+/// pixels aligned to a pair, and return when the work is queued; they throw DeviceError where CUDA cannot be
+/// used.
 #pragma once
 
 #include <cstddef>

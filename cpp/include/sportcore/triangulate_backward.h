@@ -25,7 +25,8 @@ void triangulate_backward(const CameraRows& cameras, const T* keypoints_px, cons
                           const bool* inlier, std::size_t n_points, const T* grad_xyz, T* grad_keypoints_px,
                           T* grad_sigma_px, const TriangulateOptions& options = {});
 
-/// The same on arrays on the CUDA device, the rows of the cameras among them; returns when the work is queued
+/// The same on arrays on the CUDA device, the rows of the cameras among them, those of pixels aligned to a
+/// pair; returns when the work is queued
 /// in the stream (a cudaStream_t; null: the default one). Throws DeviceError where CUDA cannot be used.
 template <class T>
 void triangulate_backward_cuda(const CameraRows& cameras, const T* keypoints_px, const T* sigma_px,

@@ -3,9 +3,9 @@
 /// triangulate_linear_point.h for the method.
 ///
 /// Arrays are C-contiguous; T is float or double. The results do not depend on the number of threads. The
-/// forms with a stream (a cudaStream_t; null: the default one) take arrays on the CUDA device and return when
-/// the work is queued; they throw DeviceError where CUDA cannot be used. All throw InputError for unusable
-/// options or more than kMaxViews cameras.
+/// forms with a stream (a cudaStream_t; null: the default one) take arrays on the CUDA device, those of
+/// pixels aligned to a pair, and return when the work is queued; they throw DeviceError where CUDA cannot be
+/// used. All throw InputError for unusable options or more than kMaxViews cameras.
 #pragma once
 
 #include <cstddef>

@@ -124,6 +124,12 @@ class CameraTensors:
         return out
 
 
+def _ready(tensor: Tensor) -> Tensor:
+    """As the kernels take it: contiguous and, on CUDA, aligned to pairs, which only odd views of memory are not."""
+    tensor = tensor.detach().contiguous()
+    return tensor.clone() if tensor.is_cuda and tensor.data_ptr() % 16 else tensor
+
+
 def _call(name: str, tensor: Tensor) -> Any:
     return getattr(_core, f"{name}_at_f{8 * tensor.element_size()}")
 
@@ -144,7 +150,7 @@ def needs_operator(*tensors: Tensor | None) -> bool:
 
 def project_now(points: Tensor, cameras: Tensor, models: list[int], num_threads: int) -> Tensor:
     """Points (N, 3), rows of cameras (C, 24) -> (C, N, 2)."""
-    points, cameras = points.detach().contiguous(), cameras.detach().contiguous()
+    points, cameras = _ready(points), _ready(cameras)
     uv = points.new_empty((len(models), points.shape[0], 2))
     with same_device(points):
         _call("project", points)(
@@ -183,7 +189,7 @@ def project_backward_op(
     by_cameras: bool,
 ) -> tuple[Tensor, Tensor]:
     """Gradients by points and by cameras; empty where not asked for."""
-    grad, points, cameras = grad.contiguous(), points.contiguous(), cameras.contiguous()
+    grad, points, cameras = _ready(grad), _ready(points), _ready(cameras)
     to_points = points.new_empty(points.shape if by_points else (0, 3))
     to_cameras = cameras.new_empty(cameras.shape if by_cameras else (0, cameras.shape[1]))
     with same_device(points):
@@ -235,8 +241,8 @@ def linear_now(
     keypoints_px: Tensor, weight: Tensor | None, cameras: Tensor, models: list[int], iterations: int, num_threads: int
 ) -> Tensor:
     """keypoints_px (C, N, 2), weight (C, N) or None, rows of cameras (C, 24) -> (N, 3)."""
-    keypoints_px, cameras = keypoints_px.detach().contiguous(), cameras.detach().contiguous()
-    weight = None if weight is None else weight.detach().contiguous()
+    keypoints_px, cameras = _ready(keypoints_px), _ready(cameras)
+    weight = None if weight is None else _ready(weight)
     n = keypoints_px.shape[1]
     xyz = keypoints_px.new_empty((n, 3))
     with same_device(keypoints_px):
@@ -286,8 +292,8 @@ def linear_backward_op(
     num_threads: int, needs: list[bool],
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Gradients by keypoints, weight and cameras; empty where not asked for."""
-    grad, keypoints_px, cameras = grad.contiguous(), keypoints_px.contiguous(), cameras.contiguous()
-    weight = None if weight is None else weight.contiguous()
+    grad, keypoints_px, cameras = _ready(grad), _ready(keypoints_px), _ready(cameras)
+    weight = None if weight is None else _ready(weight)
     out = _linear_gradients(keypoints_px, weight, cameras, needs)
     to = [address(tensor) if need else 0 for tensor, need in zip(out, needs, strict=True)]
     with same_device(keypoints_px):
@@ -376,9 +382,9 @@ def robust(
     residuals: bool,
 ) -> tuple[Robust, float]:
     """The results and the sigma that the covariance stands on; without gradients. What is not asked for is empty."""
-    keypoints_px = keypoints_px.detach().contiguous()
-    score = None if score is None else score.detach().contiguous()
-    sigma_px = None if sigma_px is None else sigma_px.detach().contiguous()
+    keypoints_px = _ready(keypoints_px)
+    score = None if score is None else _ready(score)
+    sigma_px = None if sigma_px is None else _ready(sigma_px)
     out = _robust_outputs(keypoints_px, covariance, residuals)
     xyz, status, n_views, cov, residual, inlier = out
     with same_device(keypoints_px):
@@ -426,8 +432,8 @@ def robust_backward_op(
     models: list[int], options: str,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Gradients by keypoints_px and sigma_px (empty without one)."""
-    grad, keypoints_px = grad.contiguous(), keypoints_px.contiguous()
-    sigma_px = None if sigma_px is None else sigma_px.contiguous()
+    grad, keypoints_px = _ready(grad), _ready(keypoints_px)
+    sigma_px = None if sigma_px is None else _ready(sigma_px)
     rows = cameras.to(keypoints_px.device)
     by_keypoints = torch.empty_like(keypoints_px)
     by_sigma = keypoints_px.new_empty(keypoints_px.shape[:2] if sigma_px is not None else (0, keypoints_px.shape[1]))
