@@ -2,6 +2,8 @@
 /// Compiled once for each instruction set, with SPORTCORE_ISA as its name and namespace. See kernels.h.
 #include "kernels.h"
 
+#include "linear_kernel.h"
+#include "project_backward_kernel.h"
 #include "reproject_kernel.h"
 #include "skin_kernel.h"
 #include "triangulate_kernel.h"
@@ -14,9 +16,19 @@ namespace SPORTCORE_ISA {
 
 template <class S>
 constexpr KernelsOf<S> table() {
-  return {triangulate_range<S>, reproject_range<S>,     kLanes<S>,
-          to_lanes<S>,          from_lanes<S>,          skin_lanes<S>,
-          skin_rows<S>,         skin_lanes_backward<S>, skin_rows_backward<S>};
+  return {triangulate_range<S>,
+          reproject_range<S>,
+          kLanes<S>,
+          to_lanes<S>,
+          from_lanes<S>,
+          skin_lanes<S>,
+          skin_rows<S>,
+          skin_lanes_backward<S>,
+          skin_rows_backward<S>,
+          project_backward_range<S>,
+          triangulate_linear_range<S>,
+          triangulate_linear_backward_range<S>,
+          triangulate_backward_range<S>};
 }
 
 extern const Kernels kKernels;

@@ -65,6 +65,13 @@ struct SkinFrames {
 };
 
 template <class S>
+struct ProjectBackwardCall;  // gradient_calls.h
+template <class S>
+struct TriangulateLinearCall;
+template <class S>
+struct TriangulateBackwardCall;
+
+template <class S>
 struct KernelsOf {
   void (*triangulate)(const TriangulateCall<S>& call, std::size_t begin, std::size_t end,
                       ResidualTally* tally);
@@ -79,6 +86,12 @@ struct KernelsOf {
   void (*skin_rows)(const SkinFrames<S>& frames, std::size_t begin, std::size_t end);
   void (*skin_lanes_backward)(const SkinFrames<S>& frames, std::size_t begin, std::size_t end);
   void (*skin_rows_backward)(const SkinFrames<S>& frames, std::size_t begin, std::size_t end);
+  // The last argument of these: sums (C, 24) of the gradients by the cameras, or null.
+  void (*project_backward)(const ProjectBackwardCall<S>& call, std::size_t begin, std::size_t end, double*);
+  void (*triangulate_linear)(const TriangulateLinearCall<S>& call, std::size_t begin, std::size_t end);
+  void (*triangulate_linear_backward)(const TriangulateLinearCall<S>& call, std::size_t begin,
+                                      std::size_t end, double*);
+  void (*triangulate_backward)(const TriangulateBackwardCall<S>& call, std::size_t begin, std::size_t end);
 };
 
 struct Kernels {

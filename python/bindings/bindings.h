@@ -26,6 +26,7 @@ void register_least_squares(py::module_& m);
 void register_reproject(py::module_& m);
 void register_rotations(py::module_& m);
 void register_skin(py::module_& m);
+void register_tensors(py::module_& m);
 void register_triangulate(py::module_& m);
 
 /// The cameras of a rig as the kernels read them. Python: _core.Cameras.

@@ -18,5 +18,6 @@ PYBIND11_MODULE(_core, m) {
   b::register_reproject(m);
   b::register_rotations(m);
   b::register_skin(m);
+  b::register_tensors(m);
   b::register_triangulate(m);
 }

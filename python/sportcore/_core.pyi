@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['Cameras', 'LmOptions', 'MAX_BONES_PER_VERTEX', 'MAX_VIEWS', 'ReprojectOptions', 'SkinOptions', 'SkinWeights', 'TriangulateOptions', 'adjust_bundle', 'average_rotations', 'built_with_cuda', 'calibrate_bodies', 'check_triangulate_options', 'cuda_device_count', 'cuda_device_name', 'essential_five_point', 'estimate_essential', 'estimate_pose', 'find_swaps', 'kernel_isa', 'loss', 'minimize', 'pose_three_point', 'project', 'project_jacobians', 'reproject', 'reproject_cuda_f32', 'reproject_cuda_f64', 'reproject_jacobians', 'reproject_residuals', 'require_cuda', 'resolve_threads', 'sampson_residual', 'select_frames', 'skin', 'skin_backward', 'skin_backward_cuda_f32', 'skin_backward_cuda_f64', 'skin_backward_host_f32', 'skin_backward_host_f64', 'skin_cuda_f32', 'skin_cuda_f64', 'skin_host_f32', 'skin_host_f64', 'so3_exp', 'so3_log', 'triangulate', 'triangulate_cuda_f32', 'triangulate_cuda_f64', 'unproject']
+__all__: list[str] = ['CAMERA_PARAMETERS', 'Cameras', 'LmOptions', 'MAX_BONES_PER_VERTEX', 'MAX_VIEWS', 'ReprojectOptions', 'SkinOptions', 'SkinWeights', 'TriangulateOptions', 'adjust_bundle', 'average_rotations', 'built_with_cuda', 'calibrate_bodies', 'camera_rows', 'check_triangulate_options', 'cuda_device_count', 'cuda_device_name', 'essential_five_point', 'estimate_essential', 'estimate_pose', 'find_swaps', 'kernel_isa', 'loss', 'minimize', 'pose_three_point', 'project', 'project_at_f32', 'project_at_f64', 'project_backward_at_f32', 'project_backward_at_f64', 'project_jacobians', 'reproject', 'reproject_cuda_f32', 'reproject_cuda_f64', 'reproject_jacobians', 'reproject_residuals', 'require_cuda', 'resolve_threads', 'sampson_residual', 'select_frames', 'skin', 'skin_backward', 'skin_backward_cuda_f32', 'skin_backward_cuda_f64', 'skin_backward_host_f32', 'skin_backward_host_f64', 'skin_cuda_f32', 'skin_cuda_f64', 'skin_host_f32', 'skin_host_f64', 'so3_exp', 'so3_log', 'triangulate', 'triangulate_at_f32', 'triangulate_at_f64', 'triangulate_backward_at_f32', 'triangulate_backward_at_f64', 'triangulate_cuda_f32', 'triangulate_cuda_f64', 'triangulate_linear_at_f32', 'triangulate_linear_at_f64', 'triangulate_linear_backward_at_f32', 'triangulate_linear_backward_at_f64', 'unproject']
 class Cameras:
     """
     The cameras of a rig as the kernels read them.
@@ -275,6 +275,10 @@ def calibrate_bodies(xy_px: typing.Annotated[numpy.typing.ArrayLike, numpy.float
     """
     Camera poses from the keypoints (C, T, J, 2) px of a moving body, up to a similarity; see calibrate.h.
     """
+def camera_rows(cameras: Cameras) -> tuple:
+    """
+    Rows of parameters (C, 24) and models (C,) of the cameras: fx fy cx cy, k1..k8, R row-major, t.
+    """
 def check_triangulate_options(options: TriangulateOptions) -> None:
     """
     Raise InputError when an option is out of its range.
@@ -323,6 +327,22 @@ def project(cameras: Cameras, index: typing.SupportsInt | typing.SupportsIndex, 
     """
     Camera-frame points (N, 3) m -> (N, 2) px; NaN behind the camera.
     """
+def project_at_f32(cameras: typing.SupportsInt | typing.SupportsIndex, models: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], points: typing.SupportsInt | typing.SupportsIndex, n: typing.SupportsInt | typing.SupportsIndex, uv: typing.SupportsInt | typing.SupportsIndex, num_threads: typing.SupportsInt | typing.SupportsIndex, cuda: bool, stream: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    sportcore::project_rows on addresses.
+    """
+def project_at_f64(cameras: typing.SupportsInt | typing.SupportsIndex, models: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], points: typing.SupportsInt | typing.SupportsIndex, n: typing.SupportsInt | typing.SupportsIndex, uv: typing.SupportsInt | typing.SupportsIndex, num_threads: typing.SupportsInt | typing.SupportsIndex, cuda: bool, stream: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    sportcore::project_rows on addresses.
+    """
+def project_backward_at_f32(cameras: typing.SupportsInt | typing.SupportsIndex, models: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], points: typing.SupportsInt | typing.SupportsIndex, n: typing.SupportsInt | typing.SupportsIndex, grad_uv: typing.SupportsInt | typing.SupportsIndex, grad_points: typing.SupportsInt | typing.SupportsIndex, grad_cameras: typing.SupportsInt | typing.SupportsIndex, num_threads: typing.SupportsInt | typing.SupportsIndex, cuda: bool, stream: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    sportcore::project_backward on addresses.
+    """
+def project_backward_at_f64(cameras: typing.SupportsInt | typing.SupportsIndex, models: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], points: typing.SupportsInt | typing.SupportsIndex, n: typing.SupportsInt | typing.SupportsIndex, grad_uv: typing.SupportsInt | typing.SupportsIndex, grad_points: typing.SupportsInt | typing.SupportsIndex, grad_cameras: typing.SupportsInt | typing.SupportsIndex, num_threads: typing.SupportsInt | typing.SupportsIndex, cuda: bool, stream: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    sportcore::project_backward on addresses.
+    """
 def project_jacobians(cameras: Cameras, index: typing.SupportsInt | typing.SupportsIndex, points_world_m: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
     """
     World points (N, 3) m -> uv (N, 2) px and its Jacobians by the point (N, 2, 3), by the pose increment R <- exp([w]x) R, t <- t + dt (N, 2, 6), by (fx, fy, cx, cy) (N, 2, 4), by the distortion (N, 2, 8).
@@ -345,9 +365,15 @@ def reproject_cuda_f64(cameras: Cameras, points: typing.SupportsInt | typing.Sup
     """
     The same on CUDA memory: pointers, number of points and stream as integers.
     """
+@typing.overload
+def reproject_jacobians(cameras: Cameras, points_world_m: numpy.typing.NDArray[numpy.float32], options: ReprojectOptions = ...) -> tuple:
+    """
+    uv (C, N, 2) px and its Jacobians by the point (C, N, 2, 3) and by the pose increment (w, dt) (C, N, 2, 6), in the precision of the points.
+    """
+@typing.overload
 def reproject_jacobians(cameras: Cameras, points_world_m: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], options: ReprojectOptions = ...) -> tuple:
     """
-    uv (C, N, 2) px and its Jacobians by the point (C, N, 2, 3) and by the pose increment (w, dt) (C, N, 2, 6).
+    uv (C, N, 2) px and its Jacobians by the point (C, N, 2, 3) and by the pose increment (w, dt) (C, N, 2, 6), in the precision of the points.
     """
 @typing.overload
 def reproject_residuals(cameras: Cameras, points_world_m: numpy.typing.NDArray[numpy.float32], observed_px: numpy.typing.NDArray[numpy.float32], options: ReprojectOptions = ...) -> numpy.typing.NDArray[numpy.float32]:
@@ -445,6 +471,22 @@ def triangulate(cameras: Cameras, keypoints_px: typing.Annotated[numpy.typing.Ar
     """
     keypoints_px (C, N, 2), NaN where missing; score and sigma_px (C, N) or None. Returns a dict of xyz (N, 3) m, status (N,), n_views (N,), covariance (N, 3, 3) m^2, residual_px (C, N), inlier (C, N) and sigma_px, on which the covariance stands.
     """
+def triangulate_at_f32(cameras: Cameras, keypoints: typing.SupportsInt | typing.SupportsIndex, score: typing.SupportsInt | typing.SupportsIndex, sigma: typing.SupportsInt | typing.SupportsIndex, n: typing.SupportsInt | typing.SupportsIndex, xyz: typing.SupportsInt | typing.SupportsIndex, status: typing.SupportsInt | typing.SupportsIndex, covariance: typing.SupportsInt | typing.SupportsIndex, residual: typing.SupportsInt | typing.SupportsIndex, inlier: typing.SupportsInt | typing.SupportsIndex, n_views: typing.SupportsInt | typing.SupportsIndex, options: ..., cuda: bool, stream: typing.SupportsInt | typing.SupportsIndex) -> float:
+    """
+    sportcore::triangulate on addresses.
+    """
+def triangulate_at_f64(cameras: Cameras, keypoints: typing.SupportsInt | typing.SupportsIndex, score: typing.SupportsInt | typing.SupportsIndex, sigma: typing.SupportsInt | typing.SupportsIndex, n: typing.SupportsInt | typing.SupportsIndex, xyz: typing.SupportsInt | typing.SupportsIndex, status: typing.SupportsInt | typing.SupportsIndex, covariance: typing.SupportsInt | typing.SupportsIndex, residual: typing.SupportsInt | typing.SupportsIndex, inlier: typing.SupportsInt | typing.SupportsIndex, n_views: typing.SupportsInt | typing.SupportsIndex, options: ..., cuda: bool, stream: typing.SupportsInt | typing.SupportsIndex) -> float:
+    """
+    sportcore::triangulate on addresses.
+    """
+def triangulate_backward_at_f32(cameras: typing.SupportsInt | typing.SupportsIndex, models: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], keypoints: typing.SupportsInt | typing.SupportsIndex, sigma: typing.SupportsInt | typing.SupportsIndex, xyz: typing.SupportsInt | typing.SupportsIndex, inlier: typing.SupportsInt | typing.SupportsIndex, n: typing.SupportsInt | typing.SupportsIndex, grad_xyz: typing.SupportsInt | typing.SupportsIndex, grad_keypoints: typing.SupportsInt | typing.SupportsIndex, grad_sigma: typing.SupportsInt | typing.SupportsIndex, options: ..., cuda: bool, stream: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    sportcore::triangulate_backward on addresses.
+    """
+def triangulate_backward_at_f64(cameras: typing.SupportsInt | typing.SupportsIndex, models: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], keypoints: typing.SupportsInt | typing.SupportsIndex, sigma: typing.SupportsInt | typing.SupportsIndex, xyz: typing.SupportsInt | typing.SupportsIndex, inlier: typing.SupportsInt | typing.SupportsIndex, n: typing.SupportsInt | typing.SupportsIndex, grad_xyz: typing.SupportsInt | typing.SupportsIndex, grad_keypoints: typing.SupportsInt | typing.SupportsIndex, grad_sigma: typing.SupportsInt | typing.SupportsIndex, options: ..., cuda: bool, stream: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    sportcore::triangulate_backward on addresses.
+    """
 def triangulate_cuda_f32(cameras: Cameras, n: typing.SupportsInt | typing.SupportsIndex, keypoints: typing.SupportsInt | typing.SupportsIndex, score: typing.SupportsInt | typing.SupportsIndex, sigma: typing.SupportsInt | typing.SupportsIndex, xyz: typing.SupportsInt | typing.SupportsIndex, status: typing.SupportsInt | typing.SupportsIndex, covariance: typing.SupportsInt | typing.SupportsIndex, residual: typing.SupportsInt | typing.SupportsIndex, inlier: typing.SupportsInt | typing.SupportsIndex, n_views: typing.SupportsInt | typing.SupportsIndex, options: TriangulateOptions, stream: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     triangulate on CUDA memory: pointers and stream as integers, 0 where there is no such array.
@@ -453,10 +495,27 @@ def triangulate_cuda_f64(cameras: Cameras, n: typing.SupportsInt | typing.Suppor
     """
     triangulate on CUDA memory: pointers and stream as integers, 0 where there is no such array.
     """
+def triangulate_linear_at_f32(cameras: typing.SupportsInt | typing.SupportsIndex, models: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], keypoints: typing.SupportsInt | typing.SupportsIndex, weight: typing.SupportsInt | typing.SupportsIndex, n: typing.SupportsInt | typing.SupportsIndex, xyz: typing.SupportsInt | typing.SupportsIndex, iterations: typing.SupportsInt | typing.SupportsIndex, num_threads: typing.SupportsInt | typing.SupportsIndex, cuda: bool, stream: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    sportcore::triangulate_linear on addresses.
+    """
+def triangulate_linear_at_f64(cameras: typing.SupportsInt | typing.SupportsIndex, models: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], keypoints: typing.SupportsInt | typing.SupportsIndex, weight: typing.SupportsInt | typing.SupportsIndex, n: typing.SupportsInt | typing.SupportsIndex, xyz: typing.SupportsInt | typing.SupportsIndex, iterations: typing.SupportsInt | typing.SupportsIndex, num_threads: typing.SupportsInt | typing.SupportsIndex, cuda: bool, stream: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    sportcore::triangulate_linear on addresses.
+    """
+def triangulate_linear_backward_at_f32(cameras: typing.SupportsInt | typing.SupportsIndex, models: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], keypoints: typing.SupportsInt | typing.SupportsIndex, weight: typing.SupportsInt | typing.SupportsIndex, n: typing.SupportsInt | typing.SupportsIndex, grad_xyz: typing.SupportsInt | typing.SupportsIndex, grad_keypoints: typing.SupportsInt | typing.SupportsIndex, grad_weight: typing.SupportsInt | typing.SupportsIndex, grad_cameras: typing.SupportsInt | typing.SupportsIndex, iterations: typing.SupportsInt | typing.SupportsIndex, num_threads: typing.SupportsInt | typing.SupportsIndex, cuda: bool, stream: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    sportcore::triangulate_linear_backward on addresses.
+    """
+def triangulate_linear_backward_at_f64(cameras: typing.SupportsInt | typing.SupportsIndex, models: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], keypoints: typing.SupportsInt | typing.SupportsIndex, weight: typing.SupportsInt | typing.SupportsIndex, n: typing.SupportsInt | typing.SupportsIndex, grad_xyz: typing.SupportsInt | typing.SupportsIndex, grad_keypoints: typing.SupportsInt | typing.SupportsIndex, grad_weight: typing.SupportsInt | typing.SupportsIndex, grad_cameras: typing.SupportsInt | typing.SupportsIndex, iterations: typing.SupportsInt | typing.SupportsIndex, num_threads: typing.SupportsInt | typing.SupportsIndex, cuda: bool, stream: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    sportcore::triangulate_linear_backward on addresses.
+    """
 def unproject(cameras: Cameras, index: typing.SupportsInt | typing.SupportsIndex, xy_px: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], num_threads: typing.SupportsInt | typing.SupportsIndex = 1) -> numpy.typing.NDArray[numpy.float64]:
     """
     Pixels (N, 2) -> normalised coordinates (X/Z, Y/Z) (N, 2); NaN where the model has no inverse.
     """
+CAMERA_PARAMETERS: int = 24
 MAX_BONES_PER_VERTEX: int = 16
 MAX_VIEWS: int = 64
 __version__: str = '0.1.0'

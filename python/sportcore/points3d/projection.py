@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
+from ..buffers import adopt, is_tensor
 from ..errors import InputError
 from ..types import Camera, Rig
-from ._torch import cuda_tensor, same_device, stream_of
+from ._torch import address, float_tensor, refuse_device_option, same_device, stream_of
 
 __all__ = [
     "camera_array",
@@ -99,30 +100,51 @@ def reproject_batch(
 
     Args:
         cameras: a rig, cameras, or the result of :func:`camera_array`.
-        points_world_m: (..., 3) m, float32 or float64; or a CUDA tensor of torch, which stays where it is and is
-            worked on in the current stream.
+        points_world_m: (..., 3) m, float32 or float64: an array; a tensor of torch, which stays where it is (CPU or
+            CUDA) and is worked on in the current stream; or a producer of DLPack or ``__cuda_array_interface__``.
         num_threads: 0 is one per available core.
         device: ``"cuda"`` copies a NumPy array to the first CUDA device and back.
 
     Returns:
-        (C, ..., 2) px in the precision of the points: an array, or a tensor for a tensor.
+        (C, ..., 2) px in the precision and kind of the points. A tensor that requires a gradient passes one on, as in
+        :func:`sportcore.points3d.project`.
 
     Raises:
+        InputError: shapes or precisions that do not fit, or ``device="cuda"`` beside a tensor on the CPU.
         DeviceError: CUDA was asked for and is not there.
     """
+    cuda = check_device(device)
+    points, give_back = adopt(points_world_m, "points_world_m")
+    if is_tensor(points):
+        return give_back(_reproject_tensor(cameras, points, num_threads, cuda))
     core = cameras if isinstance(cameras, _core.Cameras) else camera_array(cameras)
-    tensor = cuda_tensor(points_world_m, "points_world_m", last=3)
-    if tensor is not None:
-        n = tensor.numel() // 3
-        uv = tensor.new_empty((len(core), *tensor.shape[:-1], 2))
-        call = _core.reproject_cuda_f32 if tensor.element_size() == 4 else _core.reproject_cuda_f64
-        with same_device(tensor):
-            call(core, tensor.data_ptr(), n, uv.data_ptr(), stream_of(tensor))
+    array = as_floats(points, "points_world_m", 3)
+    options = _core.ReprojectOptions(num_threads=num_threads, cuda=cuda)
+    uv = _core.reproject(core, array.reshape(-1, 3), options)
+    return give_back(uv.reshape(len(core), *array.shape[:-1], 2))
+
+
+def _reproject_tensor(cameras: Any, points: Any, num_threads: int, cuda: bool) -> Any:
+    """A tensor in, a tensor out, by address; through torch's operator only where a gradient is wanted."""
+    points = float_tensor(points, "points_world_m", last=3)
+    refuse_device_option(points, "points_world_m", cuda)
+    if points.requires_grad or hasattr(cameras, "rows"):
+        from .operations import project
+
+        return project(points, cameras, num_threads=num_threads)
+    core = cameras if isinstance(cameras, _core.Cameras) else camera_array(cameras)
+    points = points.contiguous()
+    uv = points.new_empty((len(core), *points.shape[:-1], 2))
+    n = points.numel() // 3
+    if points.is_cuda:
+        on_device = _core.reproject_cuda_f32 if points.element_size() == 4 else _core.reproject_cuda_f64
+        with same_device(points):
+            on_device(core, address(points), n, address(uv), stream_of(points))
         return uv
-    points = as_floats(points_world_m, "points_world_m", 3)
-    options = _core.ReprojectOptions(num_threads=num_threads, cuda=check_device(device))
-    uv = _core.reproject(core, points.reshape(-1, 3), options)
-    return uv.reshape(len(core), *points.shape[:-1], 2)
+    rows, models = _core.camera_rows(core)
+    on_host = _core.project_at_f32 if points.element_size() == 4 else _core.project_at_f64
+    on_host(rows.ctypes.data, models.tolist(), address(points), n, address(uv), num_threads, False, 0)
+    return uv
 
 
 def unproject_points(camera: Camera, xy_px: ArrayLike, *, num_threads: int = 1) -> NDArray[np.float64]:

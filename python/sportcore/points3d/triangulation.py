@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from ..buffers import adopt, is_tensor
 from ..errors import InputError
 from ..types import Camera, Keypoints2D, Points3D, Rig
-from ._torch import cuda_tensor, same_device, stream_of
+from ._torch import companion, float_tensor, refuse_device_option
 from .projection import Device, as_floats, camera_array, check_device
 
 __all__ = ["TriangulateOptions", "TriangulateResult", "triangulate", "triangulate_batch"]
@@ -60,7 +62,9 @@ class TriangulateOptions:
     device: Device = "cpu"
 
     def __post_init__(self) -> None:
-        _core.check_triangulate_options(self.to_core())
+        core = self.to_core()
+        _core.check_triangulate_options(core)
+        object.__setattr__(self, "_text", json.dumps(core.to_dict()))  # how operators of torch take them
 
     def to_core(self) -> _core.TriangulateOptions:
         """The options as the C++ core reads them."""
@@ -72,9 +76,12 @@ class TriangulateOptions:
         return _core.TriangulateOptions(**values)
 
 
+_DEFAULTS = TriangulateOptions()
+
+
 @dataclass(frozen=True)
 class TriangulateResult:
-    """What :func:`triangulate_batch` returns; arrays, or CUDA tensors where tensors were given.
+    """What :func:`triangulate_batch` returns: arrays, or what was given instead, in the same place.
 
     Attributes:
         xyz: (N, 3) m, NaN unless the status is OK.
@@ -83,7 +90,8 @@ class TriangulateResult:
         covariance: (N, 3, 3) m^2, or None when not asked for.
         residual_px: (C, N) distance of each used observation from the projected point, or None.
         inlier: (C, N) whether the observation carried the point, or None.
-        sigma_px: the sigma that the covariance stands on, where the observations brought none of their own.
+        sigma_px: the sigma that the covariance stands on, where the observations brought none of their own; a tensor
+            (1,) in functions that torch compiles.
     """
 
     xyz: Any
@@ -92,7 +100,7 @@ class TriangulateResult:
     covariance: Any
     residual_px: Any
     inlier: Any
-    sigma_px: float | None
+    sigma_px: Any
 
 
 def triangulate(keypoints: Keypoints2D, rig: Rig, options: TriangulateOptions | None = None) -> Points3D:
@@ -149,29 +157,42 @@ def triangulate_batch(
     """Array-level triangulation of N independent points.
 
     Args:
-        cameras: a rig, cameras, or the result of :func:`sportcore.points3d.camera_array`.
-        keypoints_px: (C, N, 2) px, NaN where missing, float32 or float64; or a CUDA tensor of torch, which stays on
-            its device and is worked on in the current stream.
+        cameras: a rig, cameras, the result of :func:`sportcore.points3d.camera_array`, or, beside tensors, constant
+            :class:`sportcore.points3d.CameraTensors`, which functions that torch compiles must use.
+        keypoints_px: (C, N, 2) px, NaN where missing, float32 or float64: an array; a tensor of torch, which stays
+            where it is (CPU or CUDA) and is worked on in the current stream; or a producer of DLPack or
+            ``__cuda_array_interface__``.
         score: (C, N) in [0, 1], or None.
         sigma_px: (C, N) standard deviation of each observation, px, or None.
         options: see :class:`TriangulateOptions`.
         with_covariance: compute the covariance.
         with_residuals: compute residuals and inliers.
 
+    Where ``keypoints_px`` or ``sigma_px`` is a tensor that requires a gradient, ``xyz`` passes one on, by implicit
+    differentiation of the optimum with the views that carried it (``sportcore/triangulate_backward.h``); the other
+    results do not, and neither do scores.
+
     Raises:
-        InputError: shapes that do not fit the cameras, or more than 64 cameras.
+        InputError: shapes that do not fit the cameras, more than 64 cameras, or inputs on different devices.
         DeviceError: CUDA was asked for and is not there.
     """
-    options = options if options is not None else TriangulateOptions()
+    options = options if options is not None else _DEFAULTS
+    keypoints, give_back = adopt(keypoints_px, "keypoints_px")
+    score, sigma_px = (None if v is None else adopt(v, n)[0] for v, n in ((score, "score"), (sigma_px, "sigma_px")))
+    if is_tensor(keypoints):
+        result = _triangulate_tensor(cameras, keypoints, score, sigma_px, options, with_covariance, with_residuals)
+        return _in_kind(result, give_back)
+    for name, value in (("score", score), ("sigma_px", sigma_px)):
+        if is_tensor(value):
+            raise InputError(f"{name} is a tensor, keypoints_px an array.", f"Give both of one kind: {name}.numpy().")
+    if hasattr(cameras, "rows"):
+        raise InputError("CameraTensors go with tensors, keypoints_px is an array.", "Give a rig, or a tensor.")
     core = cameras if isinstance(cameras, _core.Cameras) else camera_array(cameras)
-    tensor = cuda_tensor(keypoints_px, "keypoints_px", last=2)
-    if tensor is not None:
-        return _triangulate_tensor(core, tensor, score, sigma_px, options, with_covariance, with_residuals)
-    xy = as_floats(keypoints_px, "keypoints_px", 2)
+    xy = as_floats(keypoints, "keypoints_px", 2)
     scores = None if score is None else np.ascontiguousarray(score, dtype=xy.dtype)
     sigmas = None if sigma_px is None else np.ascontiguousarray(sigma_px, dtype=xy.dtype)
     values = _core.triangulate(core, xy, scores, sigmas, options.to_core(), with_covariance, with_residuals)
-    return TriangulateResult(
+    result = TriangulateResult(
         xyz=values["xyz"],
         status=values["status"],
         n_views=values["n_views"],
@@ -180,6 +201,14 @@ def triangulate_batch(
         inlier=values.get("inlier"),
         sigma_px=None if sigmas is not None else values["sigma_px"],
     )
+    return _in_kind(result, give_back)
+
+
+def _in_kind(result: TriangulateResult, give_back: Callable[[Any], Any]) -> TriangulateResult:
+    """The arrays of a result as those of the library that the input came from."""
+    values = {f.name: getattr(result, f.name) for f in dataclasses.fields(result)}
+    sigma = values.pop("sigma_px")
+    return TriangulateResult(**{k: give_back(v) for k, v in values.items()}, sigma_px=sigma)
 
 
 def _matching_rig(keypoints: Keypoints2D, rig: Rig) -> Rig:
@@ -202,7 +231,7 @@ def _common_times(times: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _triangulate_tensor(
-    core: _core.Cameras,
+    cameras: Any,
     xy: Any,
     score: Any | None,
     sigma: Any | None,
@@ -210,35 +239,42 @@ def _triangulate_tensor(
     with_covariance: bool,
     with_residuals: bool,
 ) -> TriangulateResult:
-    """CUDA tensors in, CUDA tensors out, in the current stream. Sigma is not estimated here: it would wait."""
+    """Tensors in, tensors out, where they lie; through torch's operator where torch has to know. On CUDA sigma is not
+    estimated: it would wait for the device.
+    """
     import torch
 
-    C = len(core)
+    from .autograd import CameraTensors, core_cameras, needs_operator, options_of, robust, robust_op
+
+    if not isinstance(cameras, (CameraTensors, _core.Cameras)):
+        cameras = camera_array(cameras)
+    C = len(cameras.models) if isinstance(cameras, CameraTensors) else len(cameras)
+    xy = float_tensor(xy, "keypoints_px", last=2)
+    refuse_device_option(xy, "keypoints_px", options.device == "cuda")
     if xy.ndim != 3 or xy.shape[0] != C:
         raise InputError(f"keypoints_px must have the shape ({C}, N, 2), got {tuple(xy.shape)}.")
-    n = xy.shape[1]
-    extra = []
-    for name, value in (("score", score), ("sigma_px", sigma)):
-        if value is not None:
-            value = torch.as_tensor(value, device=xy.device, dtype=xy.dtype).contiguous()
-            if tuple(value.shape) != (C, n):
-                raise InputError(f"{name} must have the shape ({C}, {n}), got {tuple(value.shape)}.")
-        extra.append(value)
-    xyz = xy.new_empty((n, 3))
-    status = torch.empty(n, dtype=torch.uint8, device=xy.device)
-    n_views = torch.empty_like(status)
-    covariance = xy.new_empty((n, 3, 3)) if with_covariance else None
-    residual = xy.new_empty((C, n)) if with_residuals else None
-    inlier = torch.empty((C, n), dtype=torch.bool, device=xy.device) if with_residuals else None
-    call = _core.triangulate_cuda_f32 if xy.element_size() == 4 else _core.triangulate_cuda_f64
-
-    def pointer(value: Any | None) -> int:
-        return 0 if value is None else int(value.data_ptr())
-
-    with same_device(xy):
-        call(
-            core, n, xy.data_ptr(), pointer(extra[0]), pointer(extra[1]), pointer(xyz), pointer(status),
-            pointer(covariance), pointer(residual), pointer(inlier), pointer(n_views), options.to_core(), stream_of(xy),
-        )  # fmt: skip
-    used_sigma = None if sigma is not None else (options.sigma_px or _FALLBACK_SIGMA_PX)
-    return TriangulateResult(xyz, status, n_views, covariance, residual, inlier, used_sigma)
+    shape = (C, xy.shape[1])
+    score = companion(score, "score", xy, "keypoints_px", shape)
+    sigma = companion(sigma, "sigma_px", xy, "keypoints_px", shape)
+    text: str = options._text  # type: ignore[attr-defined]
+    if needs_operator(xy, sigma):
+        rig = cameras if isinstance(cameras, CameraTensors) else CameraTensors.of_cameras(cameras)
+        xyz, *others = robust_op(xy, score, sigma, rig.constants(), list(rig.models), text, with_covariance)
+        status, n_views, covariance, residual, inlier, used_sigma = (tensor.detach() for tensor in others)
+        if not torch.compiler.is_compiling():
+            used_sigma = float(used_sigma)
+    else:
+        core = cameras
+        if isinstance(cameras, CameraTensors):
+            core = core_cameras(cameras.constants(), cameras.models)
+        out, used_sigma = robust(core, xy, score, sigma, options_of(text), with_covariance, with_residuals)
+        xyz, status, n_views, covariance, residual, inlier = out
+    return TriangulateResult(
+        xyz=xyz,
+        status=status,
+        n_views=n_views,
+        covariance=covariance if with_covariance else None,
+        residual_px=residual if with_residuals else None,
+        inlier=inlier if with_residuals else None,
+        sigma_px=None if sigma is not None else used_sigma,
+    )
