@@ -143,6 +143,7 @@ sportcore_triangulate_options default_triangulate_options() {
   o.max_iterations = d.max_iterations;
   o.num_threads = d.num_threads;
   o.cuda = d.cuda;
+  o.estimate_sigma = d.estimate_sigma;
   return o;
 }
 
@@ -164,6 +165,8 @@ TriangulateOptions read(const sportcore_triangulate_options* given) {
   out.max_iterations = o.max_iterations;
   out.num_threads = o.num_threads;
   out.cuda = o.cuda != 0;
+  out.estimate_sigma = o.estimate_sigma != 0;
+  if (o.reserved != 0) throw VersionError("options.reserved must be 0.");
   return out;
 }
 
@@ -184,6 +187,7 @@ TriangulateOutput<T> read_points(const Points* given, const T* keypoints, std::s
   out.residual_px = p.residual_px;
   out.inlier = reinterpret_cast<bool*>(p.inlier);
   out.n_views = p.n_views;
+  out.sigma_px = p.sigma_px;
   return out;
 }
 

@@ -12,7 +12,7 @@
 namespace sportcore {
 namespace {
 
-constexpr std::size_t kGrain = 4096;  // as in triangulate(): the same points share a register
+constexpr std::size_t kGrain = 2048;  // as in triangulate(): the same points share a register
 
 }  // namespace
 
@@ -31,6 +31,8 @@ Triangulator<T>::Triangulator(const Camera<double>* cameras, std::size_t n_camer
           "Triangulator: " + std::to_string(n_cameras) + " cameras are more than " +
               std::to_string(kMaxViews) + ".",
           "Triangulate with a subset of the rig.");
+  require(!options.estimate_sigma, "Triangulator: single frames are too few to estimate sigma from.",
+          "State sigma_px.");
   require(!options.cuda, "Triangulator runs on the CPU only.", "Use triangulate or triangulate_cuda.");
   resolve_threads(options.num_threads);  // refuses negative numbers
   prepared_.reset(new Prepared{make_setup<T>(cameras, n_cameras, options), options});
@@ -49,24 +51,25 @@ void Triangulator<T>::operator()(const T* keypoints_px, const T* score, const T*
   if (n_points == 0) return;
   if (!(keypoints_px && out.xyz && out.status)) throw InputError("Triangulator: an array is missing.");
   const Prepared& p = *prepared_;
-  const TriangulateCall<T> call{p.setup.cameras.data(),
-                                p.setup.pairs.data(),
-                                static_cast<int>(p.setup.cameras.size()),
-                                keypoints_px,
-                                score,
-                                sigma_px,
-                                n_points,
-                                p.setup.params,
-                                out};
+  TriangulateCall<T> call{};
+  call.cameras = p.setup.cameras.data();
+  call.pairs = p.setup.pairs.data();
+  call.n_cameras = static_cast<int>(p.setup.cameras.size());
+  call.keypoints_px = keypoints_px;
+  call.score = score;
+  call.sigma_px = sigma_px;
+  call.n_points = n_points;
+  call.params = p.setup.params;
+  call.out = out;
+  call.covariance_scale = T(1);
+  if (out.sigma_px) *out.sigma_px = p.options.sigma_px;
   const auto range = kernels().of<T>().triangulate;
-  if (n_points <= kInlinePoints) {
-    range(call, 0, n_points);
-  } else if (p.options.num_threads == 1) {
+  if (n_points <= kInlinePoints || p.options.num_threads == 1) {
     for (std::size_t begin = 0; begin < n_points; begin += kGrain)
-      range(call, begin, std::min(n_points, begin + kGrain));
+      range(call, begin, std::min(n_points, begin + kGrain), nullptr);
   } else {
     parallel_for(n_points, kGrain, p.options.num_threads,
-                 [&](std::size_t begin, std::size_t end) { range(call, begin, end); });
+                 [&](std::size_t begin, std::size_t end) { range(call, begin, end, nullptr); });
   }
 }
 

@@ -208,6 +208,8 @@ void points_as_in_cpp() {
   o.min_views = 3, o.loss = SPORTCORE_LOSS_HUBER;
   TriangulateOptions same;
   same.min_views = 3, same.loss = Loss::kHuber;
+  double sigma_stated = 0, sigma_wanted = -1;
+  out.sigma_px = &sigma_stated, wanted.sigma_px = &sigma_wanted;
   expect_result(sportcore_triangulate_f64(rig, uv.data(), score.data(), sigma.data(), n, &o, &out),
                 SPORTCORE_OK, "C");
   triangulate(cameras.data(), C, uv.data(), score.data(), sigma.data(), n, wanted, same);
@@ -215,6 +217,7 @@ void points_as_in_cpp() {
     return std::memcmp(a.data(), b.data(), a.size() * sizeof(a[0])) == 0;
   };
   expect(equal(xyz, xyz2) && equal(cov, cov2) && equal(res, res2), "the numbers of the C++ function");
+  expect(sigma_stated == sigma_wanted, "and its sigma");
   expect(equal(status, status2) && equal(inlier, inlier2) && equal(views, views2), "and its flags");
 
   const auto call = [&](const sportcore_triangulate_options* options) {
@@ -234,6 +237,9 @@ void points_as_in_cpp() {
   expect_result(call(&o), SPORTCORE_ERROR_VERSION, "options that were not initialised");
   expect_result(sportcore_triangulate_options_init(nullptr, sizeof(o)), SPORTCORE_ERROR_INPUT, "null");
   expect_result(sportcore_triangulate_options_init(&o, 8), SPORTCORE_ERROR_VERSION, "too small");
+  sportcore_triangulate_options_init(&o, sizeof(o));
+  o.reserved = 1;
+  expect_result(call(&o), SPORTCORE_ERROR_VERSION, "what is reserved");
   sportcore_triangulate_options_init(&o, sizeof(o));
   o.loss = 9;
   expect_result(call(&o), SPORTCORE_ERROR_INPUT, "an unknown loss");

@@ -47,14 +47,16 @@ static_assert(sizeof(PointStatus) == 1 && sizeof(Loss) == 4 && sizeof(FocalRefin
 static_assert(sizeof(sportcore_rig_params) == 56, "sportcore_rig_params");
 SPORTCORE_FIELD(sportcore_rig_params, K, 24);
 SPORTCORE_FIELD(sportcore_rig_params, t, 48);
-static_assert(sizeof(sportcore_triangulate_options) == 80, "sportcore_triangulate_options");
+static_assert(sizeof(sportcore_triangulate_options) == 88, "sportcore_triangulate_options");
 SPORTCORE_FIELD(sportcore_triangulate_options, max_reprojection_error_px, 8);
 SPORTCORE_FIELD(sportcore_triangulate_options, loss_scale_sigmas, 48);
 SPORTCORE_FIELD(sportcore_triangulate_options, min_views, 56);
 SPORTCORE_FIELD(sportcore_triangulate_options, cuda, 76);
-static_assert(sizeof(sportcore_points_f32) == 56 && sizeof(sportcore_points_f64) == 56, "sportcore_points");
+SPORTCORE_FIELD(sportcore_triangulate_options, reserved, 84);
+static_assert(sizeof(sportcore_points_f32) == 64 && sizeof(sportcore_points_f64) == 64, "sportcore_points");
 SPORTCORE_FIELD(sportcore_points_f32, xyz, 8);
 SPORTCORE_FIELD(sportcore_points_f32, n_views, 48);
+SPORTCORE_FIELD(sportcore_points_f64, sigma_px, 56);
 SPORTCORE_FIELD(sportcore_points_f64, inlier, 40);
 static_assert(sizeof(sportcore_body_observations) == 128, "sportcore_body_observations");
 SPORTCORE_FIELD(sportcore_body_observations, xy_px, 24);

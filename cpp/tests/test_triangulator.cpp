@@ -199,6 +199,9 @@ void refusals() {
   options.cuda = true;
   refused([&] { make(3); }, "a device");
   options = {};
+  options.estimate_sigma = true;
+  refused([&] { make(3); }, "too few to estimate from");
+  options = {};
   options.min_views = 1;
   refused([&] { make(3); }, "an option");
   Triangulator<double> a(f.cameras.data(), 3);

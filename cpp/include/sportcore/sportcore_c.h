@@ -173,6 +173,8 @@ typedef struct sportcore_triangulate_options {
   int32_t min_views, robust, loss, max_iterations;
   int32_t num_threads; /* 0: all cores */
   int32_t cuda;        /* 1: on the first CUDA device; arrays are those of the host */
+  int32_t estimate_sigma;
+  int32_t reserved; /* 0 */
 } sportcore_triangulate_options;
 
 /** Sets struct_size (pass sizeof(*options)) and the defaults. */
@@ -188,6 +190,7 @@ typedef struct sportcore_points_f32 {
   float* residual_px; /* (C, N) distance of the observation from the projected point */
   uint8_t* inlier;    /* (C, N) 1: the observation carried the point */
   uint8_t* n_views;   /* (N) inliers */
+  double* sigma_px;   /* (1) deviation that the covariance stands on */
 } sportcore_points_f32;
 typedef struct sportcore_points_f64 {
   size_t struct_size;
@@ -197,6 +200,7 @@ typedef struct sportcore_points_f64 {
   double* residual_px;
   uint8_t* inlier;
   uint8_t* n_views;
+  double* sigma_px;
 } sportcore_points_f64;
 
 /** keypoints_px (C, N, 2), NaN where missing; score (C, N) in [0, 1] or null; sigma_px (C, N) or null;
@@ -213,7 +217,7 @@ SPORTCORE_C_API sportcore_result sportcore_triangulate_f64(const sportcore_rig* 
                                                            const sportcore_points_f64* points);
 
 /** For a live stream: cameras and options prepared once. A call with at most 256 points, or with num_threads
- * 1, allocates nothing and starts no thread. CPU only. */
+ * 1, allocates nothing and starts no thread. CPU only, without estimate_sigma. */
 typedef struct sportcore_triangulator sportcore_triangulator;
 
 SPORTCORE_C_API sportcore_result sportcore_triangulator_create(const sportcore_rig* rig,

@@ -24,8 +24,9 @@ class Triangulator {
   /// Points of a call that are never split over threads.
   static constexpr std::size_t kInlinePoints = 256;
 
-  /// Cameras (n_cameras) and options are copied. Throws InputError for what triangulate() refuses, and for
-  /// options.cuda: a stream of single frames gains nothing there.
+  /// Cameras (n_cameras) and options are copied. Throws InputError for what triangulate() refuses, for
+  /// options.cuda, since a stream of single frames gains nothing there, and for options.estimate_sigma, for
+  /// which they are too few.
   SPORTCORE_API Triangulator(const Camera<double>* cameras, std::size_t n_cameras,
                              const TriangulateOptions& options = {});
   SPORTCORE_API ~Triangulator();
