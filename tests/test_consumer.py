@@ -6,6 +6,7 @@ The examples are built both ways and run on the data of a scene with known camer
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -125,6 +126,13 @@ def test_add_subdirectory_and_the_examples(as_source, filmed, tmp_path):
     """Configuring also checks that nothing of the parent's was changed."""
     assert "sportcore 0." in run(as_source / "build" / "consumer")
     check_examples(as_source / "build" / "examples", filmed, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() != "x86_64" or shutil.which("objdump") is None, reason="needs objdump, x86-64")
+def test_only_the_kernels_made_for_it_use_more_than_the_baseline(as_source):
+    said = run(sys.executable, ROOT / "cmake" / "check_isa.py", as_source / "build")
+    assert int(said.split()[0]) > 20
 
 
 @pytest.mark.slow
