@@ -19,6 +19,8 @@ function(sportcore_manylinux target)
   endforeach()
   list(TRANSFORM names PREPEND "LINKER:--wrap=")
   target_sources(${target} PRIVATE "${_sportcore_manylinux_source}")
+  # names of assembly, which link-time optimisation does not see
+  set_source_files_properties("${_sportcore_manylinux_source}" PROPERTIES COMPILE_OPTIONS -fno-lto)
   target_link_options(${target} PRIVATE ${names})
   # Before glibc 2.34 these were libraries of their own.
   target_link_options(${target} PRIVATE LINKER:--push-state,--no-as-needed -l:libpthread.so.0 -l:libdl.so.2 -l:librt.so.1
