@@ -42,7 +42,7 @@ bool same(const V& a, const V& b) {
 /// More threads than cores, all threads of the caller in the same functions with the same cameras.
 void kernels() {
   constexpr int kCallers = 6;
-  const std::size_t n = 3000;
+  const std::size_t n = 9000;
   const auto cameras = ring_of_cameras(4, kBrown, 5);
   const std::size_t C = cameras.size();
   auto rng = random_for("kernels");

@@ -6,6 +6,7 @@
 #include <sportcore/camera.h>
 #include <sportcore/error.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
