@@ -1,6 +1,7 @@
 # make demo   the main job on real video, all set-up included
 # make test   the tests, all set-up included        make test-fast  without the slow ones
-# make test-sanitize  the C++ tests under AddressSanitizer and UBSan
+# make test-sanitize  the C++ tests under AddressSanitizer and UBSan, those with threads under ThreadSanitizer
+# make wheel  manylinux wheels without CUDA and with it, in dist/
 # make bench  kernel benchmarks        make bench-peers  calibration against other tools
 # make lint  ruff, clang-format, mypy
 
@@ -11,7 +12,7 @@ PIP    := $(PY) -m pip --disable-pip-version-check -q
 TORCH  ?= torch==2.13.0
 SOURCES := pyproject.toml CMakeLists.txt $(shell find cmake cpp cuda python/bindings -type f 2>/dev/null)
 
-.PHONY: demo test test-fast test-sanitize bench bench-peers lint format stubs docs-media clean
+.PHONY: demo test test-fast test-sanitize wheel bench bench-peers lint format stubs docs-media clean
 
 demo: $(VENV)/.ready
 	$(VENV)/bin/sportcore demo $(ARGS)
@@ -22,14 +23,24 @@ test: $(VENV)/.ready
 test-fast: $(VENV)/.ready
 	$(PY) -m pytest -q -m "not slow and not gpu" $(ARGS)
 
-# cmake, ninja and Eigen come from wheels in the environment; the build has a folder of its own
+# cmake, ninja and Eigen come from wheels in the environment; each build has a folder of its own
+SANITIZE := PATH="$(abspath $(VENV))/bin:$$PATH" cmake -S . -G Ninja -DCMAKE_BUILD_TYPE=Release -DSPORTCORE_TESTS=ON \
+  -DSPORTCORE_PYTHON=OFF -DSPORTCORE_CUDA=OFF -DPython_EXECUTABLE="$(abspath $(PY))" --log-level=WARNING
+BUILD := PATH="$(abspath $(VENV))/bin:$$PATH" cmake --build
+CTEST := PATH="$(abspath $(VENV))/bin:$$PATH" ctest --output-on-failure
+THREADED := parallel threads triangulator
+
 test-sanitize: $(VENV)/.ready
-	PATH="$(abspath $(VENV))/bin:$$PATH" cmake -S . -B build/sanitize -G Ninja -DCMAKE_BUILD_TYPE=Release \
-	  -DSPORTCORE_SANITIZE=address,undefined -DSPORTCORE_TESTS=ON -DSPORTCORE_PYTHON=OFF -DSPORTCORE_CUDA=OFF \
-	  -DPython_EXECUTABLE="$(abspath $(PY))" --log-level=WARNING
-	PATH="$(abspath $(VENV))/bin:$$PATH" cmake --build build/sanitize
-	cd build/sanitize && PATH="$(abspath $(VENV))/bin:$$PATH" ASAN_OPTIONS=detect_stack_use_after_return=1 \
-	  UBSAN_OPTIONS=print_stacktrace=1 ctest --output-on-failure $(ARGS)
+	$(SANITIZE) -B build/sanitize -DSPORTCORE_SANITIZE=address,undefined
+	$(BUILD) build/sanitize
+	cd build/sanitize && ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1 $(CTEST) $(ARGS)
+	$(SANITIZE) -B build/sanitize-thread -DSPORTCORE_SANITIZE=thread
+	$(BUILD) build/sanitize-thread --target $(THREADED:%=test_%)
+	cd build/sanitize-thread && TSAN_OPTIONS=halt_on_error=1 $(CTEST) \
+	  -R '^($(subst $() ,|,$(strip $(THREADED))))$$' $(ARGS)
+
+wheel: $(VENV)/.ready
+	PATH="$$PATH:/usr/local/cuda/bin" $(PY) cmake/wheel.py $(ARGS)
 
 bench: $(VENV)/.ready
 	$(PY) -m pytest bench -q -p no:cacheprovider --benchmark-only --benchmark-columns=median,iqr,ops $(ARGS)
@@ -38,16 +49,16 @@ bench-peers: $(VENV)/.ready
 	$(PY) bench/peers/run.py $(ARGS)
 
 lint: $(VENV)/.ready
-	$(VENV)/bin/ruff check python tests bench
-	$(VENV)/bin/ruff format --check python tests bench
-	find cpp cuda python/bindings tests/consumer -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \
+	$(VENV)/bin/ruff check python tests bench cmake
+	$(VENV)/bin/ruff format --check python tests bench cmake
+	find cpp cuda python/bindings tests/consumer examples cmake -name '*.h' -o -name '*.c' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \
 	  | xargs $(VENV)/bin/clang-format --dry-run --Werror
 	$(VENV)/bin/mypy
 
 format: $(VENV)/.ready
-	$(VENV)/bin/ruff check --fix python tests bench
-	$(VENV)/bin/ruff format python tests bench
-	find cpp cuda python/bindings tests/consumer -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \
+	$(VENV)/bin/ruff check --fix python tests bench cmake
+	$(VENV)/bin/ruff format python tests bench cmake
+	find cpp cuda python/bindings tests/consumer examples cmake -name '*.h' -o -name '*.c' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \
 	  | xargs $(VENV)/bin/clang-format -i
 
 stubs: $(VENV)/.ready

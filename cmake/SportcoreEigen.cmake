@@ -1,6 +1,8 @@
 # Eigen from the system, else from the cmeel-eigen wheel (a build requirement), which keeps it under
 # <site-packages>/cmeel.prefix where find_package does not look by itself.
-find_package(Eigen3 3.3 CONFIG QUIET)
+if(NOT TARGET Eigen3::Eigen) # a parent project may have brought it
+  find_package(Eigen3 3.3 CONFIG QUIET)
+endif()
 if(NOT TARGET Eigen3::Eigen)
   set(_sportcore_prefixes ${CMAKE_PREFIX_PATH})
   list(TRANSFORM _sportcore_prefixes APPEND /cmeel.prefix)

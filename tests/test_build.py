@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import ctypes
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -62,8 +64,81 @@ def test_only_the_public_names_are_exported():
     ).stdout
     strong = [line.split(maxsplit=2)[2] for line in out.splitlines() if " T " in line]
     assert any(name.startswith("sportcore::triangulate(") for name in strong)
-    foreign = [n for n in strong if "sportcore::" not in n and not n.startswith(("_init", "_fini"))]
-    assert not foreign, foreign
+    c_interface = set(re.findall(r"\b(sportcore_\w+)\(", (include_dir() / "sportcore" / "sportcore_c.h").read_text()))
+    assert c_interface <= set(strong), sorted(c_interface - set(strong))
+    public = [n for n in strong if "sportcore::" in n or n in c_interface or n.startswith(("_init", "_fini"))]
+    assert set(strong) == set(public), sorted(set(strong) - set(public))
+
+
+def test_the_version_of_the_library():
+    (path,) = [p for p in library_dir().glob("libsportcore.*") if not p.is_symlink()]
+    library = ctypes.CDLL(str(path))
+    library.sportcore_version.restype = ctypes.c_char_p
+    assert library.sportcore_version().decode() == sc.__version__
+    major, minor, patch = (int(n) for n in sc.__version__.split("."))
+    assert library.sportcore_version_number() == 10000 * major + 100 * minor + patch
+
+
+def compiles(language: str, text: str, *flags: str) -> None:
+    compiler = shutil.which("c++" if language == "c++" else "cc")
+    if compiler is None:
+        pytest.skip("no compiler")
+    done = subprocess.run(
+        [compiler, "-x", language, "-fsyntax-only", f"-I{include_dir()}", *flags, "-"], input=text, capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{flags}\n{text}\n{done.stderr[-4000:]}"
+
+
+STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Werror")
+
+
+@pytest.mark.slow
+def test_public_headers_compile_alone_and_together():
+    """As an embedder includes them: any one, all at once, with the strictest warnings and a newer standard."""
+    headers = sorted(p.name for p in (include_dir() / "sportcore").glob("*.h"))
+    lines = [f"#include <sportcore/{name}>\n" for name in headers]
+    compiles("c++", "".join(lines), "-std=c++17", *STRICT)
+    compiles("c++", "".join(reversed(lines)), "-std=c++20", *STRICT)
+    for line in lines:
+        compiles("c++", line, "-std=c++17", *STRICT)
+    compiles("c", "#include <sportcore/sportcore_c.h>\n", "-std=c11", *STRICT)
+    compiles("c", "#include <sportcore/version.h>\nint number = SPORTCORE_VERSION_NUMBER;\n", "-std=c99", *STRICT)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="flags of x86-64")
+@pytest.mark.parametrize(
+    "flags", [("-march=x86-64",), ("-march=x86-64-v3",), ("-march=skylake-avx512", "-O3"), ("-Os",)]
+)
+def test_no_layout_depends_on_the_processor(flags):
+    """cpp/tests/test_layout.cpp states every size and offset; here it is compiled for others than the library was."""
+    source = ROOT / "cpp" / "tests" / "test_layout.cpp"
+    compiles("c++", source.read_text(), "-std=c++17", f"-I{source.parent}", *flags)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64" or shutil.which("objdump") is None, reason="needs objdump, x86-64")
+def test_the_look_for_instructions_finds_them(tmp_path):
+    """cmake/check_isa.py: AVX in an ordinary object, and a template that an object made for AVX2 would lend to all."""
+    sys.path.insert(0, str(ROOT / "cmake"))
+    try:
+        import check_isa
+    finally:
+        sys.path.pop(0)
+    (tmp_path / "f.cpp").write_text(
+        "template <class T> T twice(T x) { return x + x; }\n"
+        "namespace avx2 { struct Pack { double x[4]; };\n"
+        "template <class T> T own(T p) { p.x[1] += p.x[2]; return p; } }\n"
+        "template double twice(double);\ntemplate avx2::Pack avx2::own(avx2::Pack);\n"
+    )
+    found = {}
+    for name, flag in (("plain", "-msse4.2"), ("wrong", "-mavx"), ("made_for_avx2", "-mavx2")):
+        folder = tmp_path / name / "CMakeFiles" / "sportcore.dir"
+        folder.mkdir(parents=True)
+        subprocess.run(["c++", "-O2", "-c", flag, tmp_path / "f.cpp", "-o", folder / f"{name}.o"], check=True)
+        found[name] = check_isa.check(tmp_path / name)
+    assert found["plain"] == (1, [])
+    assert any("twice" in line and "uses v" in line for line in found["wrong"][1])
+    assert len(found["made_for_avx2"][1]) == 1 and "offers double twice" in found["made_for_avx2"][1][0]
 
 
 def test_every_source_is_listed():

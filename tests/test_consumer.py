@@ -1,8 +1,13 @@
-"""Somebody else's CMake project finds and uses the library: from `cmake --install`, and from the wheel."""
+"""Somebody else's CMake project uses the library: as source, from `cmake --install`, and from the wheel.
+
+The examples are built both ways and run on the data of a scene with known cameras.
+"""
 
 from __future__ import annotations
 
 import os
+import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -10,10 +15,14 @@ import sysconfig
 import venv
 from pathlib import Path
 
+import numpy as np
 import pytest
+from calibration_scenes import scene
 
 import sportcore as sc
 from sportcore.cmake import cmake_prefix, include_dir, library_dir
+from sportcore.evaluation import camera_errors
+from sportcore.io import read_cameras_csv, write_cameras_csv, write_keypoints_csv
 
 ROOT = Path(__file__).resolve().parents[1]
 CONSUMER = ROOT / "tests" / "consumer"
@@ -33,8 +42,8 @@ def cmake() -> str:
     return found
 
 
-def build_and_run(prefix: Path, build: Path) -> str:
-    run(cmake(), "-S", CONSUMER, "-B", build, f"-DCMAKE_PREFIX_PATH={prefix}", "-DCMAKE_BUILD_TYPE=Release")
+def build_and_run(prefix: Path, build: Path, source: Path = CONSUMER) -> str:
+    run(cmake(), "-S", source, "-B", build, f"-DCMAKE_PREFIX_PATH={prefix}", "-DCMAKE_BUILD_TYPE=Release")
     run(cmake(), "--build", build)
     return run(build / "consumer")
 
@@ -54,17 +63,90 @@ def test_consumer_of_this_installation(tmp_path):
     assert "sportcore 0." in build_and_run(cmake_prefix(), tmp_path / "build")
 
 
-@pytest.mark.slow
-def test_consumer_of_cmake_install(tmp_path):
+@pytest.fixture(scope="module")
+def as_source(tmp_path_factory) -> Path:
+    """Build folder of a project that takes the library in with add_subdirectory, and asks it to be installed too."""
+    folder = tmp_path_factory.mktemp("parent")
     run(
-        cmake(), "-S", ROOT, "-B", tmp_path / "build", "-DCMAKE_BUILD_TYPE=Release", "-DSPORTCORE_CUDA=OFF",
-        f"-DCMAKE_PREFIX_PATH={PURELIB};{PURELIB}/cmeel.prefix", f"-DCMAKE_INSTALL_PREFIX={tmp_path / 'prefix'}",
+        cmake(), "-S", CONSUMER / "subdirectory", "-B", folder / "build", f"-DSPORTCORE_SOURCE={ROOT}",
+        "-DSPORTCORE_INSTALL=ON", "-DCMAKE_BUILD_TYPE=", f"-DCMAKE_PREFIX_PATH={PURELIB};{PURELIB}/cmeel.prefix",
+        f"-DCMAKE_INSTALL_PREFIX={folder / 'prefix'}",
     )  # fmt: skip
-    run(cmake(), "--build", tmp_path / "build", "--parallel", os.cpu_count() or 1)
-    run(cmake(), "--install", tmp_path / "build")
-    shutil.move(tmp_path / "prefix", tmp_path / "moved")  # it can be moved
-    shutil.rmtree(tmp_path / "build")
-    assert "sportcore 0." in build_and_run(tmp_path / "moved", tmp_path / "consumer")
+    run(cmake(), "--build", folder / "build", "--parallel", os.cpu_count() or 1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def filmed(tmp_path_factory) -> tuple[Path, sc.Rig, np.ndarray]:
+    """Tables of a run in front of 8 cameras: keypoints.csv, lenses.csv; with them the true cameras and points."""
+    folder = tmp_path_factory.mktemp("data")
+    rig, keypoints, X = scene(8, 60, 4, distortion=(-0.12, 0.05, 1e-3, -5e-4, 0.01), sigma_px=1.5, outliers=0.05)
+    write_keypoints_csv(keypoints.replace(names=rig.names), folder / "keypoints.csv")
+    write_cameras_csv(sc.Rig(tuple(c.replace(R=np.eye(3), t=np.zeros(3)) for c in rig)), folder / "lenses.csv")
+    return folder, rig, X
+
+
+def check_examples(build: Path, filmed: tuple[Path, sc.Rig, np.ndarray], out: Path) -> None:
+    folder, rig, X = filmed
+    a, b = rig[0], rig[3]
+    metres = float(np.linalg.norm(a.center_world - b.center_world))
+    said = run(
+        build / "calibrate_file", folder / "keypoints.csv", folder / "lenses.csv", out / "cameras.csv", "--distance",
+        a.name, b.name, metres,
+    )  # fmt: skip
+    assert "8 cameras" in said and "unit: metre" in said
+    found = read_cameras_csv(out / "cameras.csv")
+    errors = camera_errors(found.R, found.t, rig.R, rig.t)
+    assert errors.relative_rotation_max_deg < 0.3
+    assert np.max(errors.centre_mm) < 30
+    assert abs(errors.similarity.scale - 1) < 0.005  # the distance that was given made it metric
+    np.testing.assert_allclose(found[0].R, np.eye(3), atol=1e-9)
+    np.testing.assert_allclose(found[0].t, 0, atol=1e-9)
+
+    write_cameras_csv(rig, out / "true.csv")
+    said = run(
+        build / "live_triangulate", out / "true.csv", folder / "keypoints.csv", out / "points.csv", "--repeat", 20
+    )
+    assert "17 joints, 8 cameras, 1200 frames" in said
+    assert "allocations while streaming: 0\n" in said
+    median = re.search(r"median ([\d.]+)", said)
+    assert median and float(median[1]) < 1000, said  # us; a tenth of a frame of a fast camera, whatever else runs here
+    lines = (out / "points.csv").read_text().splitlines()
+    assert lines[0] == "frame,joint,x_m,y_m,z_m,sigma_m"
+    rows = [line.split(",") for line in lines[1:]]
+    index = {name: j for j, name in enumerate(sc.skeletons.H36M17.joints)}
+    off = np.array([np.array(r[2:5], float) - X[int(r[0]), index[r[1]]] for r in rows])
+    assert len(rows) > 0.98 * X.shape[0] * X.shape[1]
+    assert np.sqrt((off**2).sum(1).mean()) < 0.02
+    assert 0.0005 < np.median([float(r[5]) for r in rows]) < 0.02
+
+
+@pytest.mark.slow
+def test_add_subdirectory_and_the_examples(as_source, filmed, tmp_path):
+    """Configuring also checks that nothing of the parent's was changed."""
+    assert "sportcore 0." in run(as_source / "build" / "consumer")
+    check_examples(as_source / "build" / "examples", filmed, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() != "x86_64" or shutil.which("objdump") is None, reason="needs objdump, x86-64")
+def test_only_the_kernels_made_for_it_use_more_than_the_baseline(as_source):
+    said = run(sys.executable, ROOT / "cmake" / "check_isa.py", as_source / "build")
+    assert int(said.split()[0]) > 20
+
+
+@pytest.mark.slow
+def test_consumer_of_cmake_install_and_the_examples(as_source, filmed, tmp_path):
+    run(cmake(), "--install", as_source / "build")
+    moved = shutil.move(as_source / "prefix", tmp_path / "moved")  # it can be moved
+    assert "sportcore 0." in build_and_run(Path(moved), tmp_path / "consumer")
+    assert "in C" in build_and_run(Path(moved), tmp_path / "c", CONSUMER / "c")
+    run(
+        cmake(), "-S", ROOT / "examples" / "cpp", "-B", tmp_path / "examples", f"-DCMAKE_PREFIX_PATH={moved}",
+        "-DCMAKE_BUILD_TYPE=Release",
+    )  # fmt: skip
+    run(cmake(), "--build", tmp_path / "examples", "--parallel", 2)
+    check_examples(tmp_path / "examples", filmed, tmp_path)
 
 
 @pytest.mark.slow

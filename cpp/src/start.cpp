@@ -20,7 +20,7 @@ constexpr double kSureShare = 0.5;       // of inliers, above which a pose needs
 // Which pairs to estimate: all of few cameras. Else those along which the graph of shared joints holds
 // together best (a spanning tree), and for each camera those it shares most with; where many share equally
 // much, evenly spread over the cameras.
-std::vector<std::uint8_t> choose_pairs(const BodyViews& views, std::vector<CameraPair>& pairs,
+std::vector<std::uint8_t> choose_pairs(const BodyViews& views, std::vector<PairEstimate>& pairs,
                                        int num_threads) {
   std::vector<std::uint8_t> tried(pairs.size(), views.C <= kPartners + 1);
   if (tried.empty() || tried[0]) return tried;
@@ -45,7 +45,7 @@ std::vector<std::uint8_t> choose_pairs(const BodyViews& views, std::vector<Camer
       if (t == b) t = a;
   }
   std::vector<std::size_t> most(views.C, 0);
-  for (const CameraPair& p : pairs)
+  for (const PairEstimate& p : pairs)
     for (int c : {p.first, p.second}) most[c] = std::max(most[c], p.num_shared);
   std::vector<std::size_t> equal, all;
   for (std::size_t c = 0; c < views.C; ++c) {
@@ -68,9 +68,9 @@ std::vector<std::uint8_t> choose_pairs(const BodyViews& views, std::vector<Camer
 
 }  // namespace
 
-CameraPair estimate_pair(const BodyViews& views, int a, int b, double threshold_px,
-                         const CalibrateOptions& options, const double* prior_R, double prior_sigma_rad) {
-  CameraPair pair;
+PairEstimate estimate_pair(const BodyViews& views, int a, int b, double threshold_px,
+                           const CalibrateOptions& options, const double* prior_R, double prior_sigma_rad) {
+  PairEstimate pair;
   pair.first = a, pair.second = b;
   std::vector<double> x1, x2, w;
   for (std::size_t f = 0; f < views.F; ++f)
@@ -101,7 +101,7 @@ CameraPair estimate_pair(const BodyViews& views, int a, int b, double threshold_
 
 namespace {
 
-Reconstruction start_from(const BodyViews& views, const BodyObservations& in, const CameraPair& pair,
+Reconstruction start_from(const BodyViews& views, const BodyObservations& in, const PairEstimate& pair,
                           double threshold_px, const CalibrateOptions& options) {
   Reconstruction r;
   r.placed.assign(views.C, 0);
@@ -274,11 +274,11 @@ void RotationPriors::between(int first, int second, double out[9]) const {
   mat3_mul(R.data() + 9 * second, t, out);
 }
 
-std::vector<CameraPair> estimate_pairs(const BodyViews& views, const CalibrateOptions& options) {
-  std::vector<CameraPair> pairs;
+std::vector<PairEstimate> estimate_pairs(const BodyViews& views, const CalibrateOptions& options) {
+  std::vector<PairEstimate> pairs;
   for (std::size_t a = 0; a < views.C; ++a)
     for (std::size_t b = a + 1; b < views.C; ++b) {
-      CameraPair pair;
+      PairEstimate pair;
       pair.first = static_cast<int>(a), pair.second = static_cast<int>(b);
       pairs.push_back(pair);
     }
@@ -292,7 +292,7 @@ std::vector<CameraPair> estimate_pairs(const BodyViews& views, const CalibrateOp
   return pairs;
 }
 
-Start find_start(const BodyViews& views, const BodyObservations& in, const std::vector<CameraPair>& pairs,
+Start find_start(const BodyViews& views, const BodyObservations& in, const std::vector<PairEstimate>& pairs,
                  const RotationPriors* priors, bool sides, const CalibrateOptions& options) {
   const double threshold = options.max_reprojection_error_px;
   Start out;
@@ -301,7 +301,7 @@ Start find_start(const BodyViews& views, const BodyObservations& in, const std::
   std::vector<std::size_t> order;
   std::vector<double> merit(pairs.size(), 0.0);
   for (std::size_t k = 0; k < pairs.size(); ++k) {
-    const CameraPair& p = pairs[k];
+    const PairEstimate& p = pairs[k];
     if (!p.success || p.median_parallax_rad < options.min_parallax_rad) continue;
     merit[k] = static_cast<double>(p.num_inliers) * std::min(1.0, std::sin(p.median_parallax_rad) / 0.5);
     order.push_back(k);
@@ -329,7 +329,7 @@ Start find_start(const BodyViews& views, const BodyObservations& in, const std::
   // Grow from the best; when cameras stay out or little fits, from the next ones too, and keep the best.
   double best_score = -1;
   for (std::size_t k = 0; k < std::min<std::size_t>(rank.size(), 4); ++k) {
-    const CameraPair& pair = pairs[order[rank[k]]];
+    const PairEstimate& pair = pairs[order[rank[k]]];
     Reconstruction r = start_from(views, in, pair, threshold, options);
     BodyViews seen = views;
     grow(seen, r, {priors, pair.first, sides}, options);

@@ -24,12 +24,12 @@ struct RotationPriors {
 
 // All pairs of cameras. With many cameras the essential matrix is estimated for a bounded number of partners
 // of each, those who share most with it; the others only have num_shared.
-std::vector<CameraPair> estimate_pairs(const BodyViews& views, const CalibrateOptions& options);
+std::vector<PairEstimate> estimate_pairs(const BodyViews& views, const CalibrateOptions& options);
 
 // One pair; with prior_R (9, second from first) not null, only rotations near it.
-CameraPair estimate_pair(const BodyViews& views, int a, int b, double threshold_px,
-                         const CalibrateOptions& options, const double* prior_R = nullptr,
-                         double prior_sigma_rad = 0.1);
+PairEstimate estimate_pair(const BodyViews& views, int a, int b, double threshold_px,
+                           const CalibrateOptions& options, const double* prior_R = nullptr,
+                           double prior_sigma_rad = 0.1);
 
 // A reconstruction of the cameras that could be placed; start_first = -1 when no pair could start.
 struct Start {
@@ -44,7 +44,7 @@ struct Start {
 // Grows a reconstruction from the pair whose points explain the other views best. priors may be null; where
 // given, they are a further hypothesis for the pose of each camera that joins. With sides, exchanged left and
 // right in frames of such a camera is one too.
-Start find_start(const BodyViews& views, const BodyObservations& in, const std::vector<CameraPair>& pairs,
+Start find_start(const BodyViews& views, const BodyObservations& in, const std::vector<PairEstimate>& pairs,
                  const RotationPriors* priors, bool sides, const CalibrateOptions& options);
 
 // Adjustments on the start frames with the scale of the loss following the residuals down; sides are undone
@@ -55,7 +55,7 @@ void settle(BodyViews& views, Reconstruction& r, const CalibrateOptions& options
 // place. Where the first start is in doubt (a camera left out, many observations that do not fit, pairs or
 // votes that contradict it), starts from averaged rotations compete with it, and win only when they explain
 // clearly more of the same observations.
-Start choose_start(BodyViews& views, const BodyObservations& in, const std::vector<CameraPair>& pairs,
+Start choose_start(BodyViews& views, const BodyObservations& in, const std::vector<PairEstimate>& pairs,
                    const CalibrateOptions& options);
 
 }  // namespace sportcore::detail

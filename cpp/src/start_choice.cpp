@@ -135,9 +135,9 @@ void judge(Candidate& c, const BodyObservations& in, const CalibrateOptions& opt
 }
 
 // Share of the pairs' inliers whose essential matrix has another rotation than the reconstruction.
-double contradiction(const Reconstruction& r, const std::vector<CameraPair>& pairs) {
+double contradiction(const Reconstruction& r, const std::vector<PairEstimate>& pairs) {
   double against = 0, total = 0;
-  for (const CameraPair& p : pairs) {
+  for (const PairEstimate& p : pairs) {
     if (!p.success || !r.placed[p.first] || !r.placed[p.second]) continue;
     double t[9], R[9];
     for (int i = 0; i < 3; ++i)
@@ -162,14 +162,14 @@ RotationPriors average(std::size_t cameras, const std::vector<RotationEdge>& edg
 
 // Pairs as they are where they agree with the rotations, estimated anew near these where they do not, or
 // where the sides of one of the cameras are not as they were.
-std::vector<CameraPair> pairs_near(const BodyViews& views, const std::vector<CameraPair>& pairs,
-                                   const RotationPriors& priors, const CalibrateOptions& options,
-                                   std::size_t* changed) {
-  std::vector<CameraPair> out = pairs;
+std::vector<PairEstimate> pairs_near(const BodyViews& views, const std::vector<PairEstimate>& pairs,
+                                     const RotationPriors& priors, const CalibrateOptions& options,
+                                     std::size_t* changed) {
+  std::vector<PairEstimate> out = pairs;
   std::vector<std::uint8_t> moved(pairs.size(), 0);
   parallel_for(pairs.size(), 1, options.num_threads, [&](std::size_t begin, std::size_t end) {
     for (std::size_t k = begin; k < end; ++k) {
-      CameraPair& p = out[k];
+      PairEstimate& p = out[k];
       if (!priors.related(p.first, p.second) || p.num_shared < 8) continue;
       if (!p.success && views.C > kAllPairs) continue;  // most were never tried
       double R[9];
@@ -202,10 +202,10 @@ bool clearly_better(const Candidate& a, const Candidate& b) {
 
 // Rotations averaged over the whole graph, and over the votes alone, which the pairs may contradict as one.
 std::vector<RotationPriors> averaged_rotations(std::size_t cameras, const BodyObservations& in,
-                                               const std::vector<CameraPair>& pairs) {
+                                               const std::vector<PairEstimate>& pairs) {
   const std::vector<RotationEdge> votes(in.votes, in.votes + in.num_votes);
   std::vector<RotationEdge> edges = votes;
-  for (const CameraPair& p : pairs) {
+  for (const PairEstimate& p : pairs) {
     if (!p.success) continue;
     RotationEdge e;
     e.first = p.first, e.second = p.second;
@@ -225,7 +225,7 @@ std::vector<RotationPriors> averaged_rotations(std::size_t cameras, const BodyOb
 
 }  // namespace
 
-Start choose_start(BodyViews& views, const BodyObservations& in, const std::vector<CameraPair>& pairs,
+Start choose_start(BodyViews& views, const BodyObservations& in, const std::vector<PairEstimate>& pairs,
                    const CalibrateOptions& options) {
   Candidate best{find_start(views, in, pairs, nullptr, false, options), views};
   if (best.start.found()) judge(best, in, options);
@@ -239,7 +239,7 @@ Start choose_start(BodyViews& views, const BodyObservations& in, const std::vect
       const bool sides = k == 1 && in.sides && options.undo_swaps;  // what gave the votes saw the sides, too
       if (sides) guessed.exchange(in);
       std::size_t changed = 0;
-      const std::vector<CameraPair> near = pairs_near(guessed, pairs, priors[k], options, &changed);
+      const std::vector<PairEstimate> near = pairs_near(guessed, pairs, priors[k], options, &changed);
       if (!changed && best.placed == views.C) continue;
       Candidate other{find_start(guessed, in, near, &priors[k], options.undo_swaps, options), guessed};
       if (!other.start.found()) continue;

@@ -3,6 +3,8 @@
 
 namespace sportcore {
 
-const char* version() { return SPORTCORE_VERSION; }
+const char* version() noexcept { return SPORTCORE_VERSION; }
+
+int version_number() noexcept { return SPORTCORE_VERSION_NUMBER; }
 
 }  // namespace sportcore

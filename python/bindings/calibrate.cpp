@@ -221,7 +221,7 @@ py::dict calibrate(const Doubles& xy, const Doubles& weight, const CameraArray& 
   d["focal_px"] = poses[2];
   d["connected"] = flags_out(r.connected, {C});
   py::list pairs;
-  for (const CameraPair& p : r.pairs) {
+  for (const PairEstimate& p : r.pairs) {
     py::dict q;
     q["cameras"] = py::make_tuple(p.first, p.second);
     q["success"] = p.success;

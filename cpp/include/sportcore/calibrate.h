@@ -57,7 +57,7 @@ struct CalibrateOptions {
   std::uint64_t seed = 0;
 };
 
-struct CameraPair {
+struct PairEstimate {
   int first = 0, second = 0;
   std::size_t num_shared = 0, num_inliers = 0;
   double median_residual_px = 0, median_parallax_rad = 0;
@@ -69,7 +69,7 @@ struct CameraPair {
 struct CalibrateResult {
   std::vector<Camera<double>> cameras;      // (C) poses of the connected cameras; the others stay at identity
   std::vector<std::uint8_t> connected;      // (C)
-  std::vector<CameraPair> pairs;            // every pair, tried or not
+  std::vector<PairEstimate> pairs;          // every pair, tried or not
   bool start_from_sides = false;            // the start went on from BodyObservations::sides
   bool start_from_rotations = false;        // the start from averaged rotations was the better one
   int start_first = -1, start_second = -1;  // the pair that the reconstruction grew from

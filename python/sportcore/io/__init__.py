@@ -18,6 +18,7 @@ from sportcore.io.atomic import (
     write_json,
     write_text,
 )
+from sportcore.io.csv_tables import read_cameras_csv, read_keypoints_csv, write_cameras_csv, write_keypoints_csv
 from sportcore.io.hashing import hash_arrays, hash_file, hash_json
 from sportcore.io.keypoints import detect_keypoint_format, read_keypoints, write_keypoints
 from sportcore.io.points3d import (
@@ -52,8 +53,10 @@ __all__ = [
     "hash_json",
     "load_npz",
     "read_c3d",
+    "read_cameras_csv",
     "read_json",
     "read_keypoints",
+    "read_keypoints_csv",
     "read_points3d_npz",
     "read_points_csv",
     "read_rig",
@@ -64,8 +67,10 @@ __all__ = [
     "save_npz",
     "write_bytes",
     "write_c3d",
+    "write_cameras_csv",
     "write_json",
     "write_keypoints",
+    "write_keypoints_csv",
     "write_points3d_npz",
     "write_points_csv",
     "write_rig",
