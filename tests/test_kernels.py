@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 from reference.cameras import MODELS
+from reference.machine import available_bytes
 from reference.scene import cloud, ring
 
 from sportcore import PointStatus, _core
@@ -114,14 +115,6 @@ def test_many_cameras(count):
     seen = np.isfinite(xy[..., 0])
     assert (found.inlier & bad)[:, ok].sum() < 0.02 * (bad & seen)[:, ok].sum()
     assert found.inlier[:, ok].sum() > 0.97 * (seen & ~bad)[:, ok].sum()
-
-
-def available_bytes():
-    try:
-        with open("/proc/meminfo") as lines:
-            return next(int(s.split()[1]) * 1024 for s in lines if s.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return 0
 
 
 @pytest.mark.slow

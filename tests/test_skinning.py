@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference.machine import available_bytes
 
 from sportcore import _core
 from sportcore.body import SkinWeights, lbs, pose_transforms, rotation_matrices, skin
@@ -280,14 +281,6 @@ for dtype in (np.float32, np.float64):
         [sys.executable, "-c", code], env=dict(os.environ, SPORTCORE_ISA=isa), capture_output=True, text=True
     )
     assert run.returncode == 0, run.stderr
-
-
-def available_bytes():
-    try:
-        with open("/proc/meminfo") as lines:
-            return next(int(s.split()[1]) * 1024 for s in lines if s.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return 0
 
 
 @pytest.mark.slow
