@@ -135,7 +135,10 @@ def doctor(args: argparse.Namespace, overrides: Overrides) -> int:
 
         cuda = _core.built_with_cuda()
         devices = _core.cuda_device_count() if cuda else 0
-        rows.append(["C++ core", "ok", f"CUDA kernels {'built' if cuda else 'not built'}, {devices} CUDA device(s)"])
+        note = (
+            f"{_core.kernel_isa()} kernels; CUDA kernels {'built' if cuda else 'not built'}, {devices} CUDA device(s)"
+        )
+        rows.append(["C++ core", "ok", note])
     except ImportError as error:
         rows.append(["C++ core", "missing", str(error)])
         problems.append("The C++ core is not built: reinstall with `pip install .`")
