@@ -165,7 +165,12 @@ def test_killed_anywhere_it_resumes_and_gives_the_same_result(template: Path, fi
 @pytest.mark.slow
 def test_ctrl_c_stops_with_a_word_and_loses_nothing(session: Path) -> None:
     command = [sys.executable, "-m", "sportcore.cli", "run", str(session), *FAST_ARGS, "--set=finetune.epochs=500"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # what a shell starts in the background ignores Ctrl-C, and so would all that it starts
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
     stages = session / "sportcore" / "stages"
     deadline = time.monotonic() + 120
     while not list(stages.glob("unfinished/finetune-1-*/state.pt")) and time.monotonic() < deadline:
